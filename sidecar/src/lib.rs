@@ -1,0 +1,7 @@
+//! toolspan: sits in the path of Model Context Protocol bytes, splices trace context in,
+//! and ships one true record of every call as OTLP.
+//! The path reads top to bottom: bytes, frames, calls, context, spans, OTLP.
+
+pub mod record;
+
+pub mod counters;

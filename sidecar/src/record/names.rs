@@ -1,0 +1,1 @@
+//! Every name that leaves the process.

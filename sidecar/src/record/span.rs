@@ -1,0 +1,1 @@
+//! Takes a call record. Gives SDK span data.
