@@ -1,0 +1,126 @@
+//! Takes a checkout and what the machine has. Gives one verdict over everything that can be checked.
+//! Never skips in silence: what could not run is listed with its reason at the end, and fails the run.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::env::{self, Env};
+use crate::fuzz;
+
+/// Installs what the tests need, builds both programs, runs every test, then fuzzes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test                        everything, as CI does
+  cargo xtask test --no-fuzz              without the fuzz targets
+  cargo xtask test --filter stdio         only tests whose name contains `stdio`, no fuzzing
+  cargo xtask test --fuzz-seconds 600     fuzz each target for ten minutes")]
+pub struct Args {
+    /// Run only tests whose name contains this; leaves the fuzz targets out.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Leave the fuzz targets out.
+    #[arg(long)]
+    no_fuzz: bool,
+    /// How long each fuzz target runs.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    fuzz_seconds: u64,
+    /// Install what the tests need and stop there.
+    #[arg(long)]
+    install_only: bool,
+}
+
+/// What a run could not do, and why.
+#[derive(Default)]
+struct NotRun {
+    reasons: Vec<String>,
+}
+
+impl NotRun {
+    fn note(&mut self, what: &str, why: &anyhow::Error) {
+        self.reasons.push(format!("{what}: {why:#}"));
+    }
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let started = Instant::now();
+    let env = Env::here()?;
+    let mut not_run = NotRun::default();
+    let installed = install(&env, &mut not_run);
+    if args.install_only {
+        return verdict(Vec::new(), &not_run, started);
+    }
+    let mut failures = Vec::new();
+    if let Err(error) = run_tests(&env, args, &installed) {
+        failures.push(format!("tests: {error:#}"));
+    }
+    if args.no_fuzz || args.filter.is_some() {
+        println!("fuzz targets left out, as asked");
+    } else if let Err(error) = fuzz::run_all(args.fuzz_seconds) {
+        failures.push(format!("fuzz: {error:#}"));
+    }
+    verdict(failures, &not_run, started)
+}
+
+#[derive(Default)]
+struct Installed {
+    python: Option<PathBuf>,
+    node_dir: Option<PathBuf>,
+}
+
+fn install(env: &Env, not_run: &mut NotRun) -> Installed {
+    let mut installed = Installed::default();
+    match env.python() {
+        Ok(path) => installed.python = Some(path),
+        Err(why) => not_run.note(
+            "tests with Python peers and with the ClickHouse engine",
+            &why,
+        ),
+    }
+    match env.node_dir() {
+        Ok(path) => installed.node_dir = Some(path),
+        Err(why) => not_run.note("tests with Node servers", &why),
+    }
+    if let Err(why) = env.debian("strace", "strace") {
+        not_run.note("the proof by system-call trace", &why);
+    }
+    installed
+}
+
+fn run_tests(env: &Env, args: &Args, installed: &Installed) -> Result<()> {
+    let (sidecar, collector) = env.programs()?;
+    let mut cargo = env.cargo();
+    cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    cargo.env("TOOLSPAN_BIN", sidecar);
+    cargo.env("TOOLSPAN_COLLECTOR_BIN", collector);
+    if let Some(python) = &installed.python {
+        cargo.env("TOOLSPAN_TEST_PYTHON", python);
+    }
+    if let Some(node_dir) = &installed.node_dir {
+        cargo.env("TOOLSPAN_TEST_NODE_DIR", node_dir);
+    }
+    if let Some(filter) = &args.filter {
+        cargo.args(["--", filter]);
+    }
+    env::run(&mut cargo)
+}
+
+fn verdict(failures: Vec<String>, not_run: &NotRun, started: Instant) -> Result<()> {
+    for reason in &not_run.reasons {
+        println!("NOT RUN  {reason}");
+    }
+    for failure in &failures {
+        println!("FAILED   {failure}");
+    }
+    println!("took {} s", started.elapsed().as_secs());
+    if failures.is_empty() && not_run.reasons.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{} failed, {} could not run",
+        failures.len(),
+        not_run.reasons.len()
+    )
+}
