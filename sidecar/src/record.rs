@@ -122,8 +122,8 @@ pub enum Target {
 /// Name and version a peer gives for itself. Display only, by the specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Implementation {
-    pub name: Box<str>,
-    pub version: Box<str>,
+    pub name: Arc<str>,
+    pub version: Arc<str>,
 }
 
 /// Why a request went on without our context in `params._meta`.
@@ -174,8 +174,10 @@ pub struct HopInfo {
     pub network_protocol_name: Option<&'static str>,
     pub network_protocol_version: Option<&'static str>,
     /// The server behind the hop; reported on CLIENT spans and metrics.
-    pub server_address: Option<Box<str>>,
+    pub server_address: Option<Arc<str>>,
     pub server_port: Option<u16>,
+    /// `service.name` of this hop alone, where a process has several.
+    pub service_name: Option<Arc<str>>,
 }
 
 /// One finished call: a request and its end. Everything a span and a metric point need.
