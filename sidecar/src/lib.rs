@@ -2,6 +2,10 @@
 //! and ships one true record of every call as OTLP.
 //! The path reads top to bottom: bytes, frames, calls, context, spans, OTLP.
 
+pub mod frame;
+
+pub mod trace;
+
 pub mod record;
 
 pub mod counters;

@@ -1,0 +1,15 @@
+//! Takes chunks of bytes as they pass. Gives JSON-RPC messages: their kind, their id and where a context fits in.
+//! Never copies a payload, never recurses, never fails on a peer's mistake: `Malformed` is an answer like any other.
+
+pub mod line;
+pub mod message;
+pub mod scan;
+pub mod sse;
+pub mod text;
+
+mod fuzz;
+mod grammar;
+
+pub use fuzz::{fuzz_jsonrpc, fuzz_lines, fuzz_sse};
+pub use message::{Id, Kind, Message, Shape, Slot};
+pub use scan::{Malformed, Scanner};

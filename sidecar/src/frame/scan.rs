@@ -1,0 +1,652 @@
+//! Takes the bytes of one body, line or event, in any chunks. Gives the messages in them (several in a batch).
+//! Never recurses, never buffers the input; memory is a bit for each level of nesting and the short fields it keeps.
+//!
+//! The grammar is RFC 8259 to the letter, UTF-8 included: what passes here is what a strict parser accepts,
+//! so a splice never goes into something a receiver reads differently.
+
+use super::grammar::{self, Node};
+use super::message::{Field, Message, Part, Shape, Slot};
+
+/// Deeper values are not followed: forwarded, but no message for us.
+const MAX_DEPTH: u32 = 1 << 20;
+/// Containers below this depth are never of interest (batch, message, params, _meta, clientInfo).
+const TRACKED: usize = 6;
+/// Elements of a batch that are told apart.
+const MAX_PARTS: usize = 1024;
+/// A key of interest, each character as an escape of six.
+const KEY_BUFFER: usize = grammar::MAX_KEY * 6;
+
+/// The bytes are no JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not JSON at byte {at}")]
+pub struct Malformed {
+    pub at: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A value is due; in `first` of an array a `]` may come instead.
+    Value {
+        first: bool,
+    },
+    /// A key is due; in `first` of an object a `}` may come instead.
+    Key {
+        first: bool,
+    },
+    Colon,
+    /// A value has ended inside a container.
+    After,
+    /// The whole value has ended: white space only.
+    Done,
+    Text,
+    Escape,
+    Hex(u8),
+    /// Inside a UTF-8 sequence: bytes to come, and the range of the next.
+    Utf8 {
+        left: u8,
+        low: u8,
+        high: u8,
+    },
+    Number(Number),
+    Literal(&'static [u8]),
+    Broken,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Minus,
+    Zero,
+    Digits,
+    Dot,
+    Fraction,
+    Exponent,
+    Sign,
+    Power,
+}
+
+/// A container the scanner looks into.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level {
+    node: Node,
+    slot: Option<Slot>,
+    filled: bool,
+    /// The container is a message: its end ends a part.
+    message: bool,
+}
+
+/// An incremental scanner for one top-level JSON value.
+#[derive(Debug)]
+pub struct Scanner {
+    state: State,
+    at: u64,
+    depth: u32,
+    objects: Vec<u64>,
+    levels: [Level; TRACKED],
+    /// What the value that comes next is.
+    next: (Node, Option<Slot>),
+    in_key: bool,
+    key: Vec<u8>,
+    key_cut: bool,
+    key_escaped: bool,
+    keeping: Option<Slot>,
+    parts: Vec<Part>,
+    arena: Vec<u8>,
+    batch: bool,
+    overflow: bool,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scanner {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: State::Value { first: false },
+            at: 0,
+            depth: 0,
+            objects: Vec::new(),
+            levels: [Level::default(); TRACKED],
+            next: (Node::Root, None),
+            in_key: false,
+            key: Vec::new(),
+            key_cut: false,
+            key_escaped: false,
+            keeping: None,
+            parts: Vec::new(),
+            arena: Vec::new(),
+            batch: false,
+            overflow: false,
+        }
+    }
+
+    /// Forgets everything but its buffers, for the next line or event.
+    pub fn reset(&mut self) {
+        self.state = State::Value { first: false };
+        self.at = 0;
+        self.depth = 0;
+        self.next = (Node::Root, None);
+        self.in_key = false;
+        self.keeping = None;
+        self.parts.clear();
+        self.arena.clear();
+        self.arena.shrink_to(64 * 1024);
+        self.objects.clear();
+        self.objects.shrink_to(1024);
+        self.batch = false;
+        self.overflow = false;
+    }
+
+    /// Bytes fed since the last reset.
+    #[must_use]
+    pub fn fed(&self) -> u64 {
+        self.at
+    }
+
+    /// The message so far is an answer, so it will not be touched.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        !self.batch
+            && self.parts.first().is_some_and(|part| {
+                let is = |slot: Slot| part.fields[slot as usize].shape != Shape::Absent;
+                (is(Slot::Result) || is(Slot::Error)) && !is(Slot::Method)
+            })
+    }
+
+    /// The top-level value is an array.
+    #[must_use]
+    pub fn is_batch(&self) -> bool {
+        self.batch
+    }
+
+    /// The batch has more messages than are told apart.
+    #[must_use]
+    pub fn overflowed(&self) -> bool {
+        self.overflow
+    }
+
+    /// The messages of a value that has ended.
+    pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
+        self.parts.iter().map(|part| Message {
+            part,
+            arena: &self.arena,
+        })
+    }
+
+    /// Ends the value.
+    ///
+    /// # Errors
+    /// [`Malformed`] when it is not complete.
+    pub fn finish(&mut self) -> Result<(), Malformed> {
+        if let (0, State::Number(number)) = (self.depth, self.state)
+            && number.may_end()
+        {
+            self.state = State::Done;
+        }
+        if self.state == State::Done {
+            return Ok(());
+        }
+        self.state = State::Broken;
+        Err(Malformed { at: self.at })
+    }
+
+    /// Reads the next bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] at the first byte that JSON does not allow, and for every chunk after it.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        let mut i = 0;
+        while let Some(&byte) = bytes.get(i) {
+            let step = if self.state == State::Text {
+                self.text(bytes.get(i..).unwrap_or(&[]))
+            } else {
+                self.byte(byte).map(|()| 1)
+            };
+            match step {
+                Some(n) => {
+                    i += n;
+                    self.at += n as u64;
+                }
+                None => {
+                    self.state = State::Broken;
+                    return Err(Malformed { at: self.at });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One byte outside of plain text; none when the grammar does not allow it.
+    fn byte(&mut self, byte: u8) -> Option<()> {
+        match self.state {
+            State::Value { .. } | State::Key { .. } | State::Colon | State::After | State::Done
+                if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') =>
+            {
+                Some(())
+            }
+            State::Value { first } => self.value(byte, first),
+            State::Key { first } => self.key(byte, first),
+            State::Colon => {
+                (byte == b':').then_some(())?;
+                self.state = State::Value { first: false };
+                Some(())
+            }
+            State::After => self.after(byte),
+            State::Escape => self.escape(byte),
+            State::Hex(left) => {
+                byte.is_ascii_hexdigit().then_some(())?;
+                self.keep(&[byte]);
+                self.state = if left > 1 {
+                    State::Hex(left - 1)
+                } else {
+                    State::Text
+                };
+                Some(())
+            }
+            State::Utf8 { left, low, high } => {
+                (low..=high).contains(&byte).then_some(())?;
+                self.keep(&[byte]);
+                self.state = if left > 1 {
+                    State::Utf8 {
+                        left: left - 1,
+                        low: 0x80,
+                        high: 0xbf,
+                    }
+                } else {
+                    State::Text
+                };
+                Some(())
+            }
+            State::Number(number) => self.number(number, byte),
+            State::Literal(rest) => {
+                let (&due, rest) = rest.split_first()?;
+                (byte == due).then_some(())?;
+                self.state = State::Literal(rest);
+                if rest.is_empty() {
+                    self.end_value(self.at + 1);
+                }
+                Some(())
+            }
+            State::Text | State::Done | State::Broken => None,
+        }
+    }
+
+    fn value(&mut self, byte: u8, first: bool) -> Option<()> {
+        match byte {
+            b'{' | b'[' => self.open(byte == b'{'),
+            b']' if first => self.close(false),
+            b'"' => {
+                self.begin(Shape::String);
+                self.in_key = false;
+                self.state = State::Text;
+                Some(())
+            }
+            b't' => self.literal(Shape::True, b"rue"),
+            b'f' => self.literal(Shape::False, b"alse"),
+            b'n' => self.literal(Shape::Null, b"ull"),
+            b'-' => self.begin_number(Number::Minus, byte),
+            b'0' => self.begin_number(Number::Zero, byte),
+            b'1'..=b'9' => self.begin_number(Number::Digits, byte),
+            _ => None,
+        }
+    }
+
+    fn literal(&mut self, shape: Shape, rest: &'static [u8]) -> Option<()> {
+        self.begin(shape);
+        self.keeping = None;
+        self.state = State::Literal(rest);
+        Some(())
+    }
+
+    fn begin_number(&mut self, number: Number, byte: u8) -> Option<()> {
+        self.begin(Shape::Number);
+        self.in_key = false;
+        self.keep(&[byte]);
+        self.state = State::Number(number);
+        Some(())
+    }
+
+    fn key(&mut self, byte: u8, first: bool) -> Option<()> {
+        match byte {
+            b'"' => {
+                self.fill();
+                self.in_key = true;
+                self.key.clear();
+                // Keys of objects nobody looks into are not kept.
+                self.key_cut = self.level().is_none_or(|level| level.node == Node::Other);
+                self.key_escaped = false;
+                self.state = State::Text;
+                Some(())
+            }
+            b'}' if first => self.close(true),
+            _ => None,
+        }
+    }
+
+    fn after(&mut self, byte: u8) -> Option<()> {
+        let object = self.in_object();
+        match byte {
+            b',' if object => self.state = State::Key { first: false },
+            b',' => {
+                self.expect_element();
+                self.state = State::Value { first: false };
+            }
+            b'}' if object => return self.close(true),
+            b']' if !object => return self.close(false),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn escape(&mut self, byte: u8) -> Option<()> {
+        self.state = match byte {
+            b'u' => State::Hex(4),
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => State::Text,
+            _ => return None,
+        };
+        self.keep(&[byte]);
+        Some(())
+    }
+
+    fn number(&mut self, number: Number, byte: u8) -> Option<()> {
+        if let Some(next) = number.step(byte) {
+            self.keep(&[byte]);
+            self.state = State::Number(next);
+            return Some(());
+        }
+        number.may_end().then_some(())?;
+        self.end_value(self.at);
+        // The byte behind a number belongs to what holds it.
+        self.byte(byte)
+    }
+
+    /// A run inside a string: as many plain bytes as there are, then one that means something.
+    fn text(&mut self, bytes: &[u8]) -> Option<usize> {
+        let plain = plain_run(bytes);
+        if plain > 0 {
+            self.keep(bytes.get(..plain).unwrap_or(&[]));
+            return Some(plain);
+        }
+        let &byte = bytes.first()?;
+        match byte {
+            b'"' => self.end_text(),
+            b'\\' => {
+                self.keep(&[byte]);
+                self.key_escaped = true;
+                self.state = State::Escape;
+            }
+            0x80.. => {
+                let (left, low, high) = utf8_lead(byte)?;
+                self.keep(&[byte]);
+                self.state = State::Utf8 { left, low, high };
+            }
+            _ => return None,
+        }
+        Some(1)
+    }
+
+    fn end_text(&mut self) {
+        if !self.in_key {
+            self.end_value(self.at + 1);
+            return;
+        }
+        self.state = State::Colon;
+        self.next = (Node::Other, None);
+        let Some(level) = self.level() else { return };
+        if self.key_cut || level.node == Node::Other {
+            return;
+        }
+        self.next = if self.key_escaped {
+            grammar::child(level.node, super::text::unescape(&self.key).as_bytes())
+        } else {
+            grammar::child(level.node, &self.key)
+        };
+    }
+
+    /// A value begins at the current byte: its field starts anew, because the last of duplicate keys counts.
+    fn begin(&mut self, shape: Shape) {
+        self.fill();
+        self.keeping = None;
+        let Some(slot) = self.next.1 else { return };
+        let kept = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
+        let start = self.at;
+        if let Some(part) = self.parts.last_mut() {
+            for below in grammar::below(slot) {
+                part.fields[*below as usize] = Field::default();
+            }
+            part.fields[slot as usize] = Field {
+                shape,
+                start,
+                end: start,
+                kept: (kept, 0),
+                cut: false,
+            };
+            self.keeping = Some(slot);
+        }
+    }
+
+    fn end_value(&mut self, end: u64) {
+        if let (Some(slot), Some(part)) = (self.next.1.take(), self.parts.last_mut()) {
+            part.fields[slot as usize].end = end;
+        }
+        self.keeping = None;
+        self.state = if self.depth == 0 {
+            State::Done
+        } else {
+            State::After
+        };
+    }
+
+    fn open(&mut self, object: bool) -> Option<()> {
+        (self.depth < MAX_DEPTH).then_some(())?;
+        self.begin(if object {
+            Shape::Object { empty: true }
+        } else {
+            Shape::Array
+        });
+        self.keeping = None;
+        let (node, slot) = self.next;
+        let message = object && node == Node::Root;
+        if message {
+            self.begin_part();
+        }
+        let root_array = !object && self.depth == 0;
+        let overflow = self.overflow;
+        self.push(object);
+        if let Some(level) = self.level_mut() {
+            *level = Level {
+                // An array is of interest only as a batch; its elements are messages then.
+                node: if object && !(message && overflow) {
+                    node
+                } else {
+                    Node::Other
+                },
+                slot,
+                filled: false,
+                message: message && !overflow,
+            };
+        }
+        self.batch |= root_array;
+        if object {
+            self.state = State::Key { first: true };
+        } else {
+            self.expect_element();
+            self.state = State::Value { first: true };
+        }
+        Some(())
+    }
+
+    fn close(&mut self, object: bool) -> Option<()> {
+        (self.depth > 0 && self.in_object() == object).then_some(())?;
+        let level = self.level().copied().unwrap_or_default();
+        self.pop();
+        let end = self.at + 1;
+        if let Some(part) = self.parts.last_mut() {
+            if level.message {
+                part.end = end;
+                part.empty = !level.filled;
+            }
+            if let Some(slot) = level.slot
+                && object
+            {
+                part.fields[slot as usize].shape = Shape::Object {
+                    empty: !level.filled,
+                };
+            }
+        }
+        self.next = (Node::Other, level.slot);
+        self.end_value(end);
+        Some(())
+    }
+
+    fn begin_part(&mut self) {
+        if self.parts.len() >= MAX_PARTS {
+            self.overflow = true;
+            return;
+        }
+        self.parts.push(Part {
+            start: self.at,
+            ..Part::default()
+        });
+    }
+
+    /// The next value is an element of the innermost array.
+    fn expect_element(&mut self) {
+        let message = self.batch_level() && !self.overflow;
+        self.next = (if message { Node::Root } else { Node::Other }, None);
+    }
+
+    fn batch_level(&self) -> bool {
+        self.depth == 1 && !self.in_object()
+    }
+
+    /// Remembers that the innermost container holds something.
+    fn fill(&mut self) {
+        if let Some(level) = self.level_mut() {
+            level.filled = true;
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.in_key {
+            if self.key.len() + bytes.len() > KEY_BUFFER {
+                self.key_cut = true;
+            } else if !self.key_cut {
+                self.key.extend_from_slice(bytes);
+            }
+            return;
+        }
+        let Some(slot) = self.keeping else { return };
+        let Some(field) = self
+            .parts
+            .last_mut()
+            .map(|part| &mut part.fields[slot as usize])
+        else {
+            return;
+        };
+        let room = grammar::keep(slot).saturating_sub(field.kept.1 as usize);
+        let taken = bytes.get(..room.min(bytes.len())).unwrap_or(&[]);
+        field.cut |= taken.len() < bytes.len();
+        field.kept.1 += u32::try_from(taken.len()).unwrap_or(0);
+        self.arena.extend_from_slice(taken);
+    }
+
+    fn level(&self) -> Option<&Level> {
+        self.levels.get((self.depth as usize).checked_sub(1)?)
+    }
+
+    fn level_mut(&mut self) -> Option<&mut Level> {
+        self.levels.get_mut((self.depth as usize).checked_sub(1)?)
+    }
+
+    fn push(&mut self, object: bool) {
+        let (word, bit) = (self.depth as usize / 64, self.depth % 64);
+        if word >= self.objects.len() {
+            self.objects.push(0);
+        }
+        if let Some(bits) = self.objects.get_mut(word) {
+            *bits = (*bits & !(1 << bit)) | (u64::from(object) << bit);
+        }
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn in_object(&self) -> bool {
+        self.depth.checked_sub(1).is_some_and(|top| {
+            self.objects
+                .get(top as usize / 64)
+                .is_some_and(|bits| bits >> (top % 64) & 1 == 1)
+        })
+    }
+}
+
+impl Number {
+    fn step(self, byte: u8) -> Option<Self> {
+        match (self, byte) {
+            (Self::Minus, b'0') => Some(Self::Zero),
+            (Self::Minus, b'1'..=b'9') | (Self::Digits, b'0'..=b'9') => Some(Self::Digits),
+            (Self::Zero | Self::Digits, b'.') => Some(Self::Dot),
+            (Self::Dot | Self::Fraction, b'0'..=b'9') => Some(Self::Fraction),
+            (Self::Zero | Self::Digits | Self::Fraction, b'e' | b'E') => Some(Self::Exponent),
+            (Self::Exponent, b'+' | b'-') => Some(Self::Sign),
+            (Self::Exponent | Self::Sign | Self::Power, b'0'..=b'9') => Some(Self::Power),
+            _ => None,
+        }
+    }
+
+    fn may_end(self) -> bool {
+        matches!(
+            self,
+            Self::Zero | Self::Digits | Self::Fraction | Self::Power
+        )
+    }
+}
+
+/// Bytes to come after a UTF-8 lead byte, and the range of the first of them (RFC 3629).
+fn utf8_lead(byte: u8) -> Option<(u8, u8, u8)> {
+    match byte {
+        0xc2..=0xdf => Some((1, 0x80, 0xbf)),
+        0xe0 => Some((2, 0xa0, 0xbf)),
+        0xe1..=0xec | 0xee..=0xef => Some((2, 0x80, 0xbf)),
+        0xed => Some((2, 0x80, 0x9f)),
+        0xf0 => Some((3, 0x90, 0xbf)),
+        0xf1..=0xf3 => Some((3, 0x80, 0xbf)),
+        0xf4 => Some((3, 0x80, 0x8f)),
+        _ => None,
+    }
+}
+
+/// How many bytes at the front are plain text: no quote, no escape, no control character, ASCII.
+fn plain_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let mut run = 0;
+    for chunk in bytes.chunks_exact(8) {
+        let Ok(chunk) = <[u8; 8]>::try_from(chunk) else {
+            break;
+        };
+        let word = u64::from_le_bytes(chunk);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let quote = has_zero(word ^ (ONES * u64::from(b'"')));
+        let escape = has_zero(word ^ (ONES * u64::from(b'\\')));
+        if (control | quote | escape | (word & HIGHS)) != 0 {
+            break;
+        }
+        run += 8;
+    }
+    run + bytes
+        .iter()
+        .skip(run)
+        .position(|&b| b == b'"' || b == b'\\' || !(0x20..0x80).contains(&b))
+        .unwrap_or(bytes.len() - run)
+}
+
+#[cfg(test)]
+mod tests;
