@@ -1,9 +1,67 @@
-//! Takes the arguments of `cargo xtask bench`. Gives its result.
-//! Never claims more than it does: it is not filled in yet and says so.
+//! Takes the name of a bench. Gives its table, with the figures to reach beside the measured ones.
+//! Never compares across runs: every row of a table comes from the same minutes.
+
+mod hop;
+mod peers;
+mod proc;
+mod stdio;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+/// Measures what a hop costs, against a plain one and against none.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench hop                       HTTP: direct, nginx and toolspan, c = 1 and 16
+  cargo xtask bench hop --rounds 1            a quick look
+  cargo xtask bench hop --rows direct,nginx   without the sidecar
+  cargo xtask bench hop --sidecar OLD/toolspan    another build of the sidecar
+  cargo xtask bench hop --sidecar-arg=--span-pair
+  cargo xtask bench stdio                     pipes: direct, a plain pump and toolspan")]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(clap::Subcommand)]
+enum Bench {
+    /// A reverse proxy over HTTP: requests/s, latency, CPU per request, memory.
+    Hop(Options),
+    /// A hop over pipes: time added per message, and the memory that a 10 MB result takes.
+    Stdio(Options),
+}
 
 #[derive(clap::Args)]
-pub struct Args {}
+struct Options {
+    /// How often every row is measured; medians over the rounds are printed.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long each measurement takes.
+    #[arg(long, value_name = "S", default_value_t = 3.0)]
+    seconds: f64,
+    /// Only these rows: direct, nginx or pump, toolspan.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Measure this build of the sidecar instead of building one.
+    #[arg(long, value_name = "FILE")]
+    sidecar: Option<PathBuf>,
+    /// One more argument for the sidecar; may be given again.
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    sidecar_arg: Vec<String>,
+}
 
-pub fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("`cargo xtask bench` is not filled in yet")
+impl Options {
+    fn wants(&self, row: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|wanted| wanted == row)
+    }
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    match &args.bench {
+        Bench::Hop(options) => hop::run(options),
+        Bench::Stdio(options) => stdio::run(options),
+    }
 }

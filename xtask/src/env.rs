@@ -25,25 +25,44 @@ impl Env {
         Ok(Self { root, home })
     }
 
-    /// The interpreter with the pinned packages of `tests/python/requirements.txt`.
+    /// An interpreter with the pinned packages of both files under `tests/python`: the MCP and
+    /// OpenTelemetry SDKs, and the ClickHouse engine.
+    pub fn python_with_engine(&self) -> Result<PathBuf> {
+        self.python()?;
+        self.python_packages("requirements-engine.txt")
+    }
+
+    /// An interpreter with the pinned packages of `tests/python/requirements.txt`.
     pub fn python(&self) -> Result<PathBuf> {
-        let wanted = self.root.join("tests/python/requirements.txt");
-        let venv = self.home.join("python");
-        let python = venv.join("bin/python");
         let system = find_program("python3").context("python3 is not on PATH")?;
         let version = run_for_text(Command::new(&system).arg("--version"))?;
-        let text = format!("{version}\n{}", read(&wanted)?);
         let stamp = self.home.join("python.stamp");
-        if python.exists() && stamped(&stamp, &text) {
-            return Ok(python);
+        let venv = self.home.join("python");
+        if !venv.join("bin/python").exists() || !stamped(&stamp, &version) {
+            println!("making a Python environment in {}", self.show(&venv));
+            forget(&stamp, &venv)?;
+            run(Command::new(&system).args(["-m", "venv"]).arg(&venv))?;
+            fs::write(&stamp, version)?;
         }
-        println!("installing Python packages into {}", self.show(&venv));
-        forget(&stamp, &venv)?;
-        run(Command::new(&system).args(["-m", "venv"]).arg(&venv))?;
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--no-input", "-r"])
-            .arg(&wanted))?;
-        fs::write(&stamp, text)?;
+        self.python_packages("requirements.txt")
+    }
+
+    fn python_packages(&self, list: &str) -> Result<PathBuf> {
+        let venv = self.home.join("python");
+        let python = venv.join("bin/python");
+        let wanted = self.root.join("tests/python").join(list);
+        let text = read(&wanted)?;
+        // Inside the environment, so that it goes when the environment is made anew.
+        let stamp = venv.join(format!("{list}.stamp"));
+        if !stamped(&stamp, &text) {
+            println!("installing the Python packages of {}", self.show(&wanted));
+            run(Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--no-input"])
+                .arg("--disable-pip-version-check")
+                .arg("-r")
+                .arg(&wanted))?;
+            fs::write(&stamp, text)?;
+        }
         Ok(python)
     }
 

@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 mod env;
 mod fuzz;
+mod started;
 mod test;
 
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ enum Job {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = fuzz::as_compiler_wrapper() {
+    if let Some(code) = started::as_launcher().or_else(fuzz::as_compiler_wrapper) {
         return code;
     }
     let outcome = match Cli::parse().job {

@@ -72,7 +72,7 @@ struct Installed {
 
 fn install(env: &Env, not_run: &mut NotRun) -> Installed {
     let mut installed = Installed::default();
-    match env.python() {
+    match env.python_with_engine() {
         Ok(path) => installed.python = Some(path),
         Err(why) => not_run.note(
             "tests with Python peers and with the ClickHouse engine",

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Takes MCP requests over stdio or Streamable HTTP, both wires. Gives answers of every kind a call can have.
+
+Never guesses: each tool does what its name says. Its own spans go where OTEL_EXPORTER_OTLP_ENDPOINT points.
+
+    mcp_server.py stdio
+    mcp_server.py http [--json] [--port-file FILE]     ends when standard input closes
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import pathlib
+import socket
+import sys
+import threading
+
+from mcp import MCPError
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+
+from tracing_setup import start_tracing
+
+RPC_ERROR_CODE = -32055
+
+server = MCPServer("fixture", version="1.0.0", log_level="ERROR")
+
+
+@server.tool()
+def echo(text: str) -> str:
+    """Give the text back."""
+    return text
+
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    """Give the sum of two integers."""
+    return a + b
+
+
+@server.tool()
+async def slow(seconds: float) -> str:
+    """Answer after this many seconds."""
+    await asyncio.sleep(seconds)
+    return f"slept {seconds}"
+
+
+@server.tool()
+def tool_error(message: str = "no such order") -> str:
+    """Answer with a result whose isError is true."""
+    raise ToolError(message)
+
+
+@server.tool()
+def rpc_error(code: int = RPC_ERROR_CODE, message: str = "backend says no") -> str:
+    """Answer with a JSON-RPC error."""
+    raise MCPError(code=code, message=message)
+
+
+@server.tool()
+def big(bytes: int) -> str:
+    """Answer with a text of this many bytes."""
+    return "x" * bytes
+
+
+@server.tool()
+async def progress(n: int, ctx: Context) -> str:
+    """Report progress n times, then answer."""
+    for i in range(n):
+        await ctx.report_progress(i + 1, n)
+    return f"reported {n}"
+
+
+@server.tool()
+def crash(code: int = 3) -> str:
+    """End the server's process at once, without an answer."""
+    os._exit(code)
+
+
+@server.resource("fixture://note")
+def note() -> str:
+    """One resource."""
+    return "a note"
+
+
+@server.prompt()
+def greet(name: str = "you") -> str:
+    """One prompt."""
+    return f"Say hello to {name}."
+
+
+async def serve_http(json_response, port_file):
+    import uvicorn
+
+    app = server.streamable_http_app(json_response=json_response)
+    # asyncio switches Nagle's algorithm off only on sockets that name their protocol.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
+    web = uvicorn.Server(config)
+
+    def stop_at_end_of_input():
+        sys.stdin.buffer.read()
+        web.should_exit = True
+
+    threading.Thread(target=stop_at_end_of_input, daemon=True).start()
+    write_port(listener.getsockname()[1], port_file)
+    await web.serve(sockets=[listener])
+
+
+def write_port(port, port_file):
+    """Say where we listen; connections wait in the socket's backlog until the server accepts."""
+    if port_file is None:
+        print(f"port {port}", flush=True)
+        return
+    scratch = port_file.with_suffix(".new")
+    scratch.write_text(f"127.0.0.1:{port}\n")
+    scratch.rename(port_file)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("transport", choices=["stdio", "http"])
+    parser.add_argument("--json", action="store_true", help="answer with JSON instead of SSE")
+    parser.add_argument("--port-file", type=pathlib.Path)
+    parser.add_argument("--service-name", default="fixture-server")
+    args = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    provider = start_tracing(args.service_name)
+    try:
+        if args.transport == "stdio":
+            server.run("stdio")
+        else:
+            asyncio.run(serve_http(args.json, args.port_file))
+    finally:
+        if provider is not None:
+            provider.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+//! Takes the peers of a hop over pipes. Gives the table of `bench stdio`.
+//! Never counts start-up: the first half second of every run is thrown away.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::Options;
+use super::peers::{Programs, Sink, number, report_of};
+use super::table::{Goal, cell, median, row, verdict};
+use crate::env::Env;
+
+const ROWS: [&str; 3] = ["direct", "pump", "toolspan"];
+const BIG: usize = 10_000_000;
+
+/// One measurement of one row.
+struct Run {
+    row: &'static str,
+    round: u32,
+    report: Value,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let env = Env::here()?;
+    let programs = Programs::build(&env, options)?;
+    let sink = Sink::start(&programs)?;
+    let mut rows: Vec<&'static str> = ROWS.into_iter().filter(|row| options.wants(row)).collect();
+    let mut runs = Vec::new();
+    for round in 1..=options.rounds {
+        println!("round {round} of {}", options.rounds);
+        for row in &rows {
+            let report = report_of(&mut client(&programs, options, &sink, row)?)?;
+            runs.push(Run { row, round, report });
+        }
+        rows.reverse();
+    }
+    print(options, &runs);
+    Ok(())
+}
+
+fn client(programs: &Programs, options: &Options, sink: &Sink, row: &str) -> Result<Command> {
+    let mut client = programs.load("stdio-client")?;
+    client.args(["--seconds", &options.seconds.to_string()]);
+    client.args(["--big", &BIG.to_string(), "--"]);
+    match row {
+        "pump" => {
+            client.arg(&programs.load).args(["pump", "--"]);
+        }
+        "toolspan" => {
+            let sidecar: &Path = programs.sidecar.as_deref().context("no sidecar")?;
+            client.arg(sidecar).args(["stdio", "--tenant", "bench"]);
+            client.args(["--otlp-endpoint", &format!("http://{}", sink.address)]);
+            client.args(&options.sidecar_arg).arg("--");
+        }
+        _ => {}
+    }
+    client.arg(&programs.load).arg("stdio-server");
+    Ok(client)
+}
+
+fn of(runs: &[Run], row: &str, figure: impl Fn(&Value) -> Option<f64>) -> Option<f64> {
+    let same = runs.iter().filter(|run| run.row == row);
+    median(same.filter_map(|run| figure(&run.report)))
+}
+
+/// The median over the rounds of what a row adds to the direct one of the same round.
+fn added(runs: &[Run], row: &str, key: &str) -> Option<f64> {
+    let differences = runs.iter().filter(|run| run.row == row).filter_map(|run| {
+        let direct = runs
+            .iter()
+            .find(|other| other.row == "direct" && other.round == run.round)?;
+        Some(number(&run.report, key).ok()? - number(&direct.report, key).ok()?)
+    });
+    median(differences)
+}
+
+/// How many copies of the big result the hop held, beyond what it holds at rest.
+fn copies(report: &Value) -> Option<f64> {
+    let get = |key| number(report, key).ok();
+    Some((get("peak_kib")? - get("idle_kib")?) * 1024.0 / get("big_bytes")?)
+}
+
+fn print(options: &Options, runs: &[Run]) {
+    let headings = [
+        "messages/s",
+        "p50 us",
+        "p99 us",
+        "added p50 us",
+        "added p99 us",
+        "CPU us/call",
+        "idle MiB",
+        "10 MB copies",
+    ];
+    println!("\none call at a time over pipes");
+    println!("{}", row("", &headings.map(str::to_owned)));
+    for name in ROWS.into_iter().filter(|name| options.wants(name)) {
+        let get = |key: &'static str| of(runs, name, |report| number(report, key).ok());
+        let hop = name != "direct";
+        let only_hop = |value: Option<f64>| value.filter(|_| hop);
+        let cpu = of(runs, name, |report| {
+            Some(number(report, "cpu_us").ok()? / number(report, "calls").ok()?)
+        });
+        let cells = [
+            cell(get("per_second"), 0),
+            cell(get("p50_us"), 1),
+            cell(get("p99_us"), 1),
+            cell(only_hop(added(runs, name, "p50_us")), 1),
+            cell(only_hop(added(runs, name, "p99_us")), 1),
+            cell(only_hop(cpu), 1),
+            cell(only_hop(get("idle_kib")).map(|kib| kib / 1024.0), 1),
+            cell(only_hop(of(runs, name, copies)), 2),
+        ];
+        println!("{}", row(name, &cells));
+    }
+    println!(
+        "\nMedians of {} rounds of {} s. Copies: peak memory around one 10 MB result, less memory \
+         at rest, over its size.\n",
+        options.rounds, options.seconds
+    );
+    let ratio = added(runs, "toolspan", "p50_us")
+        .zip(added(runs, "pump", "p50_us"))
+        .map(|(ours, pump)| ours / pump);
+    let copies = of(runs, "toolspan", copies);
+    println!(
+        "{}",
+        verdict(
+            "added p50 / the pump's added p50",
+            ratio,
+            &Goal::AtMost(2.0)
+        )
+    );
+    // The copy itself plus the pages that a buffer of that size may waste.
+    println!(
+        "{}",
+        verdict("copies of a 10 MB result", copies, &Goal::AtMost(1.1))
+    );
+}
