@@ -3,6 +3,7 @@
 
 mod hop;
 mod peers;
+mod place;
 mod proc;
 mod stdio;
 mod table;

@@ -108,6 +108,9 @@ impl Started {
 
     /// Asks it to end, waits, and insists after a while.
     pub fn stop(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
         drop(self.child.stdin.take());
         signal(&self.child, Signal::TERM);
         let deadline = Instant::now() + END;

@@ -1,27 +1,51 @@
 //! Takes the peers of an HTTP hop. Gives the table of `bench hop`.
 //! Never measures a row alone: rounds alternate them, and each has the same background.
 
-use std::fs;
+mod report;
+
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::peers::{Hop, Programs, Sink, number, report_of};
-use super::table::{Goal, cell, median, row, verdict};
+use super::place::Place;
 use super::{Options, proc};
 use crate::env::Env;
 use crate::started::Started;
 
-const CONNECTIONS: [usize; 2] = [1, 16];
-const MIB: f64 = 1024.0;
+const ROWS: [&str; 3] = ["direct", "nginx", "toolspan"];
+
+/// How many connections call at once, and where the processes run.
+struct Case {
+    connections: usize,
+    place: Place,
+}
+
+/// One call at a time is measured twice: a wake-up across cores costs more than a hop's work, and
+/// whether there is one is the scheduler's mood, so only the one-core figures repeat.
+const CASES: [Case; 3] = [
+    Case {
+        connections: 1,
+        place: Place::OneCore,
+    },
+    Case {
+        connections: 1,
+        place: Place::Anywhere,
+    },
+    Case {
+        connections: 16,
+        place: Place::Anywhere,
+    },
+];
+const ALONE: usize = 0;
+const LOADED: usize = 2;
 
 /// One measurement of one row.
 #[derive(Clone)]
 struct Run {
     row: &'static str,
-    connections: usize,
+    case: usize,
     round: u32,
     per_second: f64,
     p50: f64,
@@ -36,11 +60,11 @@ struct Bench<'a> {
     programs: Programs,
     sink: Sink,
     server: SocketAddr,
-    _server: Started,
+    server_process: Started,
     nginx: Option<Hop>,
     sidecar: Option<Hop>,
-    /// Spans per second that the sidecar exported last, by number of connections.
-    rates: [Option<f64>; 2],
+    /// Spans per second that the sidecar exported last, by case.
+    rates: [Option<f64>; CASES.len()],
     runs: Vec<Run>,
 }
 
@@ -72,10 +96,10 @@ impl<'a> Bench<'a> {
             programs,
             sink,
             server,
-            _server: process,
+            server_process: process,
             nginx,
             sidecar,
-            rates: [None; 2],
+            rates: [None; CASES.len()],
             runs: Vec::new(),
         })
     }
@@ -97,13 +121,13 @@ impl<'a> Bench<'a> {
     }
 
     fn measure(&mut self) -> Result<()> {
-        let mut rows: Vec<&'static str> = ["direct", "nginx", "toolspan"]
+        let mut rows: Vec<&'static str> = ROWS
             .into_iter()
             .filter(|row| self.options.wants(row))
             .collect();
         if self.sidecar.is_some() {
-            for index in 0..CONNECTIONS.len() {
-                self.run_row("toolspan", index, 0, 1.0)?;
+            for case in 0..CASES.len() {
+                self.run_row("toolspan", case, 0, 1.0)?;
             }
             self.runs.clear();
         }
@@ -112,9 +136,9 @@ impl<'a> Bench<'a> {
         }
         for round in 1..=self.options.rounds {
             println!("round {round} of {}", self.options.rounds);
-            for index in 0..CONNECTIONS.len() {
+            for case in 0..CASES.len() {
                 for row in &rows {
-                    self.run_row(row, index, round, self.options.seconds)?;
+                    self.run_row(row, case, round, self.options.seconds)?;
                 }
             }
             rows.reverse();
@@ -122,16 +146,17 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    fn run_row(&mut self, row: &'static str, index: usize, round: u32, seconds: f64) -> Result<()> {
-        let connections = *CONNECTIONS.get(index).context("no such number")?;
+    fn run_row(&mut self, row: &'static str, case: usize, round: u32, seconds: f64) -> Result<()> {
+        let Case { connections, place } = CASES.get(case).context("no such case")?;
         let hop = match row {
             "nginx" => self.nginx.as_ref(),
             "toolspan" => self.sidecar.as_ref(),
             _ => None,
         };
+        self.move_to(*place, hop)?;
         let exports = row == "toolspan";
-        let _feed = match self.rates.get(index).copied().flatten() {
-            Some(rate) if !exports => Some(self.feed(rate)?),
+        let _feed = match self.rates.get(case).copied().flatten() {
+            Some(rate) if !exports => Some(self.feed(*place, rate)?),
             _ => None,
         };
         let cpu_before = hop.map(|hop| proc::cpu(hop.pid)).transpose()?;
@@ -143,14 +168,14 @@ impl<'a> Bench<'a> {
         ]);
         client.args(["--connections", &connections.to_string()]);
         client.args(["--seconds", &seconds.to_string()]);
-        let report = report_of(&mut client)?;
+        let report = place.start_path(|| report_of(&mut client))?;
         let calls = number(&report, "calls")?;
         let per_second = number(&report, "per_second")?;
         let mut spans_per_call = None;
         if exports {
             let spans = self.sink.settle(spans_before, calls as u64)? as f64;
             spans_per_call = Some(spans / calls);
-            if let Some(rate) = self.rates.get_mut(index) {
+            if let Some(rate) = self.rates.get_mut(case) {
                 *rate = Some(per_second * spans / calls);
             }
         }
@@ -162,7 +187,7 @@ impl<'a> Bench<'a> {
         };
         self.runs.push(Run {
             row,
-            connections,
+            case,
             round,
             per_second,
             p50: number(&report, "p50_us")?,
@@ -173,131 +198,18 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    fn feed(&self, rate: f64) -> Result<Started> {
+    fn move_to(&self, place: Place, hop: Option<&Hop>) -> Result<()> {
+        place.move_path(self.server_process.pid())?;
+        place.move_background(self.sink.pid())?;
+        hop.map_or(Ok(()), |hop| place.move_path(hop.pid))
+    }
+
+    fn feed(&self, place: Place, rate: f64) -> Result<Started> {
         let mut command = self.programs.load("feed")?;
         command.args(["--to", &self.sink.address.to_string()]);
         command.args(["--rate", &rate.to_string()]);
-        Started::spawn("feed", &mut command)
+        let feed = Started::spawn("feed", &mut command)?;
+        place.move_background(feed.pid())?;
+        Ok(feed)
     }
-
-    fn of(&self, row: &str, connections: usize, figure: fn(&Run) -> Option<f64>) -> Option<f64> {
-        let runs = self.runs.iter();
-        median(
-            runs.filter(|run| run.row == row && run.connections == connections)
-                .filter_map(figure),
-        )
-    }
-
-    /// The median over the rounds of what a row adds to the direct one of the same round.
-    fn added_p50(&self, row: &str, connections: usize) -> Option<f64> {
-        let same = |name: &'static str| {
-            self.runs
-                .iter()
-                .filter(move |run| run.row == name && run.connections == connections)
-        };
-        let runs = self.runs.iter();
-        let added = runs
-            .filter(|run| run.row == row && run.connections == connections)
-            .filter_map(|run| {
-                let direct = same("direct").find(|direct| direct.round == run.round)?;
-                Some(run.p50 - direct.p50)
-            });
-        median(added)
-    }
-
-    fn print_rows(&self) {
-        let headings = [
-            "requests/s",
-            "p50 us",
-            "p99 us",
-            "added p50 us",
-            "CPU us/req",
-            "spans/req",
-        ];
-        for connections in CONNECTIONS {
-            println!("\nc = {connections}");
-            println!("{}", row("", &headings.map(str::to_owned)));
-            for name in ["direct", "nginx", "toolspan"] {
-                if !self.options.wants(name) {
-                    continue;
-                }
-                let cells = [
-                    cell(self.of(name, connections, |run| Some(run.per_second)), 0),
-                    cell(self.of(name, connections, |run| Some(run.p50)), 1),
-                    cell(self.of(name, connections, |run| Some(run.p99)), 1),
-                    match name {
-                        "direct" => cell(None, 0),
-                        _ => cell(self.added_p50(name, connections), 1),
-                    },
-                    cell(self.of(name, connections, |run| run.cpu), 1),
-                    cell(self.of(name, connections, |run| run.spans_per_call), 3),
-                ];
-                println!("{}", row(name, &cells));
-            }
-        }
-        println!(
-            "\nMedians of {} rounds of {} s. Every row had a receiver fed with as many spans as \
-             toolspan exported.",
-            self.options.rounds, self.options.seconds
-        );
-    }
-
-    fn print_verdicts(&self, idle: [Option<u64>; 2], peak: [Option<u64>; 2]) -> Result<()> {
-        let ratio = |figure: fn(&Run) -> Option<f64>| {
-            Some(self.of("toolspan", 16, figure)? / self.of("nginx", 16, figure)?)
-        };
-        let added = self
-            .added_p50("toolspan", 1)
-            .zip(self.added_p50("nginx", 1))
-            .map(|(ours, nginx)| ours / nginx);
-        let mib = |kib: Option<u64>| kib.map(|kib| kib as f64 / MIB);
-        let [nginx_idle, idle] = idle.map(mib);
-        let [nginx_peak, peak] = peak.map(mib);
-        let size = match &self.programs.sidecar {
-            Some(path) => Some(megabytes(path)?),
-            None => None,
-        };
-        println!(
-            "\nresident memory, MiB: nginx worker {} idle, {} peak; toolspan {} idle, {} peak\n",
-            cell(nginx_idle, 1),
-            cell(nginx_peak, 1),
-            cell(idle, 1),
-            cell(peak, 1)
-        );
-        let figures = [
-            (
-                "c = 16: CPU per request / nginx's",
-                ratio(|run| run.cpu),
-                Goal::AtMost(1.8),
-            ),
-            (
-                "c = 16: requests/s / nginx's",
-                ratio(|run| Some(run.per_second)),
-                Goal::AtLeast(0.6),
-            ),
-            (
-                "c = 1: added p50 / nginx's added p50",
-                added,
-                Goal::AtMost(1.5),
-            ),
-            ("resident memory idle, MiB", idle, Goal::AtMost(16.0)),
-            (
-                "peak resident memory under load, MiB",
-                peak,
-                Goal::AtMost(24.0),
-            ),
-            ("stripped release binary, MB", size, Goal::AtMost(15.0)),
-        ];
-        for (name, value, goal) in figures {
-            println!("{}", verdict(name, value, &goal));
-        }
-        Ok(())
-    }
-}
-
-fn megabytes(path: &Path) -> Result<f64> {
-    let length = fs::metadata(path)
-        .with_context(|| format!("cannot read {}", path.display()))?
-        .len();
-    Ok(length as f64 / 1e6)
 }

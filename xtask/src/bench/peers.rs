@@ -84,17 +84,18 @@ pub fn number(report: &Value, key: &str) -> Result<f64> {
 
 /// The OTLP receiver that keeps nothing.
 pub struct Sink {
-    _process: Started,
+    process: Started,
     pub address: SocketAddr,
 }
 
 impl Sink {
     pub fn start(programs: &Programs) -> Result<Self> {
         let (process, address) = programs.server("sink")?;
-        Ok(Self {
-            _process: process,
-            address,
-        })
+        Ok(Self { process, address })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Spans received so far.

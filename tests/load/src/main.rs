@@ -1,0 +1,120 @@
+//! Takes the name of one peer of a bench. Gives that peer, cheaper than any hop it measures.
+//! Never tests anything: the bench that starts it reads its one line of JSON and judges.
+
+mod client;
+mod feed;
+mod http;
+mod otlp;
+mod pump;
+mod report;
+mod server;
+mod sink;
+mod stdio;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Peers for `cargo xtask bench`. Servers print `HOST:PORT` and end when their standard input ends.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    peer: Peer,
+}
+
+#[derive(Subcommand)]
+enum Peer {
+    /// An MCP server over Streamable HTTP that echoes a small JSON answer.
+    HttpServer,
+    /// Calls an MCP server over HTTP, each connection one call at a time.
+    HttpClient {
+        /// The server or the hop in front of it.
+        #[arg(long)]
+        to: SocketAddr,
+        #[arg(long, default_value_t = 1)]
+        connections: usize,
+        /// How long to measure, in seconds.
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
+        /// How long to call before measuring, in seconds.
+        #[arg(long, default_value_t = 0.5)]
+        warmup: f64,
+    },
+    /// An MCP server over standard input and output.
+    StdioServer,
+    /// Spawns COMMAND and calls it over its pipes, one call at a time.
+    StdioClient {
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
+        #[arg(long, default_value_t = 0.5)]
+        warmup: f64,
+        /// After that, ask for one result of this many bytes and report the memory it took.
+        #[arg(long)]
+        big: Option<usize>,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Spawns COMMAND and copies bytes both ways, as little as a hop over pipes can do.
+    Pump {
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// An OTLP receiver, gRPC and HTTP on one port, that counts spans and keeps nothing.
+    Sink,
+    /// Sends spans to an OTLP receiver at a fixed rate until standard input ends.
+    Feed {
+        #[arg(long)]
+        to: SocketAddr,
+        /// Spans per second.
+        #[arg(long)]
+        rate: f64,
+        /// Spans per export.
+        #[arg(long, default_value_t = 512)]
+        batch: usize,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    match Cli::parse().peer {
+        Peer::HttpServer => on_one_thread(server::run())?,
+        Peer::HttpClient {
+            to,
+            connections,
+            seconds,
+            warmup,
+        } => on_one_thread(client::run(client::Plan {
+            to,
+            connections,
+            measure: Duration::from_secs_f64(seconds),
+            warmup: Duration::from_secs_f64(warmup),
+        }))?,
+        Peer::StdioServer => stdio::serve()?,
+        Peer::StdioClient {
+            seconds,
+            warmup,
+            big,
+            command,
+        } => stdio::call(&stdio::Plan {
+            command,
+            measure: Duration::from_secs_f64(seconds),
+            warmup: Duration::from_secs_f64(warmup),
+            big,
+        })?,
+        Peer::Pump { command } => return pump::run(&command),
+        Peer::Sink => on_one_thread(sink::run())?,
+        Peer::Feed { to, rate, batch } => on_one_thread(feed::run(to, rate, batch))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One thread per peer: the second core is left to the hop.
+fn on_one_thread(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?
+        .block_on(work)
+}
