@@ -1,0 +1,230 @@
+//! Takes records of finished calls and sessions from any thread. Gives OTLP to the collector, one tenant an export.
+//! A bounded queue, one thread with a small runtime, retries by the OTLP rules, drops counted by reason.
+//! Never blocks a caller: what does not fit is dropped and counted.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::clock;
+use crate::counters::{Counters, DropReason};
+use crate::record::{CallRecord, SessionRecord};
+
+mod alarm;
+mod attempt;
+mod otlp;
+mod outbox;
+mod points;
+mod queue;
+mod resource;
+mod settings;
+mod worker;
+
+pub use attempt::layer as exporter_events;
+pub use settings::{ExportSettings, Protocol, QueueLimits, Secret, SignalSettings};
+
+use alarm::Alarm;
+use otlp::{Otlp, Sink};
+use points::Points;
+use queue::{Push, Queue};
+use resource::Resources;
+use worker::{Pace, Worker};
+
+/// From the first waiting record to its export.
+const LINGER: Duration = Duration::from_millis(200);
+/// The exporter ends by its own time-out; this is for one that does not.
+const GRACE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Error)]
+pub enum ExportError {
+    #[error("cannot export to {endpoint}: {reason}")]
+    Exporter { endpoint: String, reason: String },
+    #[error("cannot start the telemetry thread: {0}")]
+    Thread(#[from] std::io::Error),
+    #[error("the telemetry thread ended while it started")]
+    Gone,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// None when exporting is off.
+    queue: Option<Arc<Queue>>,
+    counters: Arc<Counters>,
+}
+
+/// The handle that the forwarding threads hold.
+#[derive(Debug, Clone)]
+pub struct Telemetry(Arc<Shared>);
+
+/// The other end: whoever holds it ends the telemetry thread.
+#[derive(Debug)]
+#[must_use = "the telemetry thread flushes only when it is finished"]
+pub struct TelemetryOwner {
+    running: Option<(Arc<Queue>, JoinHandle<()>)>,
+}
+
+impl Telemetry {
+    /// Starts the telemetry thread, unless exporting is off.
+    ///
+    /// # Errors
+    /// When an exporter cannot be built from the settings, or no thread can be started.
+    pub fn start(
+        settings: ExportSettings,
+        counters: Arc<Counters>,
+    ) -> Result<(Self, TelemetryOwner), ExportError> {
+        if !settings.enabled {
+            return Ok((
+                Self::without_export(counters),
+                TelemetryOwner { running: None },
+            ));
+        }
+        let resources = Resources::new(settings.service_name.clone());
+        let endpoint = settings.traces.endpoint.clone();
+        let with = Plan::new(&settings);
+        Self::start_with(with, counters, resources.clone(), move || {
+            Otlp::new(&settings, resources).map_err(|error| ExportError::Exporter {
+                endpoint,
+                reason: error.to_string(),
+            })
+        })
+    }
+
+    /// A handle that lets every record go.
+    #[must_use]
+    pub fn without_export(counters: Arc<Counters>) -> Self {
+        Self(Arc::new(Shared {
+            queue: None,
+            counters,
+        }))
+    }
+
+    fn start_with<S: Sink>(
+        plan: Plan,
+        counters: Arc<Counters>,
+        resources: Resources,
+        sink: impl FnOnce() -> Result<S, ExportError> + Send + 'static,
+    ) -> Result<(Self, TelemetryOwner), ExportError> {
+        let queue = Arc::new(Queue::new(plan.queue));
+        let (started, ready) = mpsc::sync_channel(1);
+        let (of_thread, counted) = (Arc::clone(&queue), Arc::clone(&counters));
+        let thread = std::thread::Builder::new()
+            .name("telemetry".into())
+            .spawn(move || {
+                export_until_closed(plan, of_thread, counted, resources, sink, started)
+            })?;
+        ready.recv().map_err(|_| ExportError::Gone)??;
+        let owner = TelemetryOwner {
+            running: Some((Arc::clone(&queue), thread)),
+        };
+        let shared = Shared {
+            queue: Some(queue),
+            counters,
+        };
+        Ok((Self(Arc::new(shared)), owner))
+    }
+
+    /// Queues the record of a finished call, or drops and counts it. Never blocks.
+    pub fn record_call(&self, record: CallRecord) {
+        let Some(queue) = &self.0.queue else { return };
+        let reason = match queue.push(record) {
+            Push::Kept => return,
+            Push::Full => DropReason::QueueFull,
+            Push::Closed => DropReason::Shutdown,
+        };
+        self.0.counters.drop_calls(reason, 1);
+    }
+
+    /// Queues the record of an ended session. It feeds a histogram only, so a lost one is not counted.
+    pub fn record_session(&self, record: SessionRecord) {
+        if let Some(queue) = &self.0.queue {
+            queue.push_session(record);
+        }
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+}
+
+impl TelemetryOwner {
+    /// Exports what is queued for at most `deadline`, counts the rest as dropped, and ends the thread.
+    pub fn finish(self, deadline: Duration) {
+        let Some((queue, thread)) = self.running else {
+            return;
+        };
+        queue.close(clock::instant() + deadline);
+        if thread.join().is_err() {
+            tracing::error!("the telemetry thread panicked; queued spans are lost");
+        }
+    }
+}
+
+/// What the telemetry thread needs besides its sink.
+struct Plan {
+    queue: QueueLimits,
+    pace: Pace,
+    endpoint: String,
+    metrics: bool,
+    process_tenant: Option<Arc<str>>,
+}
+
+impl Plan {
+    fn new(settings: &ExportSettings) -> Self {
+        Self {
+            queue: settings.queue,
+            pace: Pace {
+                linger: LINGER,
+                metrics_interval: settings.metrics_interval,
+                export_timeout: settings.traces.timeout.saturating_add(GRACE),
+            },
+            endpoint: settings.traces.endpoint.clone(),
+            metrics: settings.metrics.enabled,
+            process_tenant: settings.process_tenant.clone(),
+        }
+    }
+}
+
+/// The body of the telemetry thread.
+fn export_until_closed<S: Sink>(
+    plan: Plan,
+    queue: Arc<Queue>,
+    counters: Arc<Counters>,
+    resources: Resources,
+    sink: impl FnOnce() -> Result<S, ExportError>,
+    started: mpsc::SyncSender<Result<(), ExportError>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _starter_gone = started.send(Err(error.into()));
+            return;
+        }
+    };
+    let sink = match runtime.block_on(async { sink() }) {
+        Ok(sink) => sink,
+        Err(error) => {
+            let _starter_gone = started.send(Err(error));
+            return;
+        }
+    };
+    let points = plan.metrics.then(|| {
+        let temporality = sink.temporality();
+        Points::new(resources, temporality, &counters, plan.process_tenant)
+    });
+    let alarm = Alarm::new(&plan.endpoint);
+    let worker = Worker::new(queue, sink, counters, points, alarm, plan.pace);
+    let _starter_gone = started.send(Ok(()));
+    runtime.block_on(worker.run());
+    // A look-up of the collector's name may hang in a thread of its own: do not wait for it.
+    runtime.shutdown_background();
+}
+
+#[cfg(test)]
+mod tests;
