@@ -1,0 +1,21 @@
+//! Takes nothing from the programs under test but their command lines and their bytes.
+//! Gives scripted peers: what stands at the other ends of a sidecar or a collector in a test.
+//! Never shares code with the programs it judges.
+
+pub mod programs;
+
+pub mod process;
+
+pub mod http_wire;
+
+pub mod http_client;
+
+pub mod http_peer;
+
+pub mod otlp;
+
+pub mod engine;
+
+pub mod generate;
+
+pub mod splice;

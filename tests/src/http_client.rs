@@ -1,0 +1,131 @@
+//! Takes requests. Gives the answers of one kept-alive connection, as they come.
+//! Never retries and never follows: what the server does is what the test sees.
+
+use std::io::{self, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::http_wire::{self, Head, Headers};
+use crate::process::PATIENCE;
+
+#[derive(Debug)]
+pub struct HttpClient {
+    stream: BufReader<TcpStream>,
+    host: String,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Headers,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        http_wire::header(&self.headers, name)
+    }
+
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl HttpClient {
+    /// # Errors
+    /// When nothing listens there.
+    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+            host: address.to_string(),
+        })
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
+        let head = self.begin(method, path, headers, body)?;
+        let body = http_wire::read_body(&mut self.stream, &head, true)?;
+        Ok(Response {
+            status: status_of(&head)?,
+            headers: head.headers,
+            body,
+        })
+    }
+
+    /// A POST of JSON with the headers that every MCP client sends.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub fn post(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
+        let mut all = vec![
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+        ];
+        all.extend_from_slice(headers);
+        self.send("POST", path, &all, body)
+    }
+
+    /// Sends a request and reads the head of the answer; its chunks follow by `next_chunk`.
+    ///
+    /// # Errors
+    /// When the connection fails or ends.
+    pub fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Head> {
+        let mut all: Headers = vec![("host".to_owned(), self.host.clone())];
+        all.extend(
+            headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let line = format!("{method} {path} HTTP/1.1");
+        http_wire::write_message(self.stream.get_mut(), &line, &all, Some(body))?;
+        http_wire::read_head(&mut self.stream)?
+            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "no answer"))
+    }
+
+    /// # Errors
+    /// When the connection fails or ends.
+    pub fn next_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        http_wire::read_chunk(&mut self.stream)
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+}
+
+fn status_of(head: &Head) -> io::Result<u16> {
+    head.start_line
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, head.start_line.clone()))
+}
