@@ -2,10 +2,20 @@
 //! and ships one true record of every call as OTLP.
 //! The path reads top to bottom: bytes, frames, calls, context, spans, OTLP.
 
+pub mod tap;
+
 pub mod frame;
 
+pub mod session;
+
 pub mod trace;
+
+pub mod tenant;
 
 pub mod record;
 
 pub mod counters;
+
+pub mod export;
+
+pub mod clock;

@@ -135,7 +135,8 @@ pub enum NotInjected {
     SignatureInput,
     ParamsNotObject,
     MetaNotObject,
-    Malformed,
+    /// A request of the server inside a response stream, which is never touched.
+    InResponse,
 }
 
 impl NotInjected {
@@ -146,7 +147,7 @@ impl NotInjected {
         Self::SignatureInput,
         Self::ParamsNotObject,
         Self::MetaNotObject,
-        Self::Malformed,
+        Self::InResponse,
     ];
 
     #[must_use]
@@ -158,7 +159,7 @@ impl NotInjected {
             Self::SignatureInput => "signature_input",
             Self::ParamsNotObject => "params_not_object",
             Self::MetaNotObject => "meta_not_object",
-            Self::Malformed => "malformed",
+            Self::InResponse => "in_response",
         }
     }
 }

@@ -1,0 +1,404 @@
+//! Takes scanned messages, each with its direction, its carriers and the time. Gives calls: a request and its one end.
+//! Never waits, never reads a clock, never forgets a call it opened: every one ends in exactly one record.
+
+pub mod calls;
+pub mod peers;
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Moment;
+use crate::counters::Counters;
+use crate::export::Telemetry;
+use crate::frame::line::Edit;
+use crate::frame::{Kind, Message, Scanner, Shape, Slot};
+use crate::record::{
+    CallRecord, HopInfo, NotInjected, Outcome, SessionRecord, Target, Tenant,
+};
+use crate::tenant::{Offer, TenantRule};
+use crate::trace::context::Carriers;
+use crate::trace::{Carrier, Decision, decide, plan};
+
+pub use calls::{Calls, Direction, Key, OpenCall, Scope};
+pub use peers::{Peers, Sessions};
+
+/// One hop's view of the calls that pass it.
+#[derive(Debug)]
+pub struct Hop {
+    pub info: Arc<HopInfo>,
+    pub tenant: TenantRule,
+    pub max_inject_bytes: usize,
+    telemetry: Telemetry,
+    calls: Mutex<Calls>,
+    sessions: Mutex<Sessions>,
+    random: Mutex<fastrand::Rng>,
+    /// Keys the hash of session ids, which are credentials.
+    session_key: RandomState,
+    exchanges: AtomicU64,
+}
+
+/// How a request came.
+#[derive(Debug, Clone, Default)]
+pub struct Arrival<'a> {
+    pub header: Option<Carrier>,
+    pub env: Option<Carrier>,
+    /// The call of the client inside of which the server sent this request.
+    pub cause: Option<Carrier>,
+    pub tenant_header: Option<&'a [u8]>,
+    pub baggage_header: Option<&'a str>,
+    pub session: Option<u64>,
+    pub peers: Peers,
+    pub client_address: Option<SocketAddr>,
+    /// Set when the message cannot be edited, whatever is in it.
+    pub untouchable: Option<NotInjected>,
+    /// Bytes of the line or body, which may grow to `max_inject_bytes`.
+    pub size: usize,
+}
+
+/// A call that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    pub key: Key,
+    /// What to splice in; empty when the message goes on as it came.
+    pub edits: Vec<Edit>,
+    /// The context that was injected; none when it was not.
+    pub injected: Option<Decision>,
+}
+
+/// What an answer told about the peers.
+#[derive(Debug)]
+pub struct Answered {
+    pub initialize: bool,
+    pub peers: Peers,
+    pub tenant: Tenant,
+    pub started: Moment,
+}
+
+impl Hop {
+    #[must_use]
+    pub fn new(
+        info: HopInfo,
+        tenant: TenantRule,
+        max_inject_bytes: usize,
+        max_open_calls: usize,
+        telemetry: Telemetry,
+    ) -> Self {
+        Self {
+            info: Arc::new(info),
+            tenant,
+            max_inject_bytes,
+            telemetry,
+            calls: Mutex::new(Calls::new(max_open_calls)),
+            sessions: Mutex::new(Sessions::new(max_open_calls)),
+            random: Mutex::new(fastrand::Rng::new()),
+            session_key: RandomState::new(),
+            exchanges: AtomicU64::new(0),
+        }
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        self.telemetry.counters()
+    }
+
+    /// A scope of its own for one HTTP exchange, or for a whole stdio process.
+    pub fn new_scope(&self) -> Scope {
+        Scope::Exchange(self.exchanges.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The keyed hash of a session id.
+    #[must_use]
+    pub fn hash_session(&self, id: &[u8]) -> u64 {
+        self.session_key.hash_one(id)
+    }
+
+    /// Opens the call of a request and plans its splice.
+    pub fn open(
+        &self,
+        message: &Message<'_>,
+        (scope, direction): (Scope, Direction),
+        arrival: &Arrival<'_>,
+        now: Moment,
+    ) -> Option<Opened> {
+        let Some(id) = message.id() else {
+            // An id too long to keep cannot be matched with its answer.
+            Counters::add(&self.counters().malformed, 1);
+            return None;
+        };
+        let decision = self.decide(message, arrival);
+        let (edits, not_injected) = match self.splice(message, arrival, &decision) {
+            Ok(edits) => (edits, None),
+            Err(reason) => {
+                self.counters().skip_injection(reason);
+                (Vec::new(), Some(reason))
+            }
+        };
+        let key = Key {
+            scope,
+            direction,
+            id,
+        };
+        let tenant = self.resolve_tenant(message, arrival);
+        let call = self.open_call(message, &key, arrival, &decision, tenant, not_injected, now);
+        Counters::add(&self.counters().calls_seen, 1);
+        for evicted in lock(&self.calls).open(key.clone(), call) {
+            self.end(evicted, Outcome::Evicted, 0, now);
+        }
+        Some(Opened {
+            key,
+            edits,
+            injected: not_injected.is_none().then_some(decision),
+        })
+    }
+
+    fn decide(&self, message: &Message<'_>, arrival: &Arrival<'_>) -> Decision {
+        let carriers = Carriers {
+            meta: Carrier::read(
+                message.whole_text(Slot::Traceparent).as_deref(),
+                message.whole_text(Slot::Tracestate).as_deref(),
+            ),
+            header: arrival.header.clone(),
+            env: arrival.env.clone(),
+            call: arrival.cause.clone(),
+        };
+        decide(&carriers, self.info.span_pair, &mut lock(&self.random))
+    }
+
+    fn splice(
+        &self,
+        message: &Message<'_>,
+        arrival: &Arrival<'_>,
+        decision: &Decision,
+    ) -> Result<Vec<Edit>, NotInjected> {
+        if let Some(reason) = arrival.untouchable {
+            return Err(reason);
+        }
+        let edits = plan(message, decision)?;
+        let added: usize = edits.iter().map(|edit| edit.with.len()).sum();
+        if arrival.size.saturating_add(added) > self.max_inject_bytes {
+            return Err(NotInjected::TooLarge);
+        }
+        Ok(edits)
+    }
+
+    fn resolve_tenant(&self, message: &Message<'_>, arrival: &Arrival<'_>) -> Tenant {
+        let meta_baggage = message.whole_text(Slot::Baggage);
+        let tenant = self.tenant.resolve(&Offer {
+            header: arrival.tenant_header,
+            meta_baggage: meta_baggage.as_deref(),
+            header_baggage: arrival.baggage_header,
+        });
+        if tenant.source == crate::record::TenantSource::None {
+            Counters::add(&self.counters().tenant_unknown, 1);
+        }
+        tenant
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the call that opens here")]
+    fn open_call(
+        &self,
+        message: &Message<'_>,
+        key: &Key,
+        arrival: &Arrival<'_>,
+        decision: &Decision,
+        tenant: Tenant,
+        not_injected: Option<NotInjected>,
+        now: Moment,
+    ) -> OpenCall {
+        let method: Box<str> = message.text(Slot::Method).unwrap_or_default().into();
+        let mut peers = arrival.peers.clone();
+        peers.learn_from_request(message);
+        let side = match key.direction {
+            Direction::ToServer => self.info.side,
+            Direction::ToClient => self.info.side.swapped(),
+        };
+        OpenCall {
+            target: target(&method, message),
+            initialize: &*method == "initialize",
+            started: now,
+            record: CallRecord {
+                hop: Arc::clone(&self.info),
+                side,
+                tenant,
+                context: decision.call.clone(),
+                method,
+                target: None,
+                request_id: key.id.text().into(),
+                protocol_version: peers.protocol_version,
+                session: arrival.session,
+                client: peers.client,
+                server: peers.server,
+                client_address: arrival.client_address,
+                started_at: now.wall,
+                duration: std::time::Duration::ZERO,
+                outcome: Outcome::Ok,
+                request_bytes: message.bytes(),
+                response_bytes: 0,
+                not_injected,
+            },
+        }
+    }
+
+    /// Ends the call that a response answers; none when no such call is open.
+    pub fn answer(
+        &self,
+        message: &Message<'_>,
+        key: Option<&Key>,
+        now: Moment,
+    ) -> Option<Answered> {
+        let Some(mut call) = key.and_then(|key| lock(&self.calls).close(key)) else {
+            Counters::add(&self.counters().late_answers, 1);
+            return None;
+        };
+        let mut peers = Peers {
+            protocol_version: call.record.protocol_version.clone(),
+            client: call.record.client.clone(),
+            server: call.record.server.clone(),
+        };
+        peers.learn_from_answer(message, call.initialize);
+        call.record.server.clone_from(&peers.server);
+        call.record.protocol_version.clone_from(&peers.protocol_version);
+        let answered = Answered {
+            initialize: call.initialize && message.shape(Slot::Result) != Shape::Absent,
+            peers,
+            tenant: call.record.tenant.clone(),
+            started: call.started,
+        };
+        self.end(call, outcome(message), message.bytes(), now);
+        Some(answered)
+    }
+
+    /// Ends the call that a `notifications/cancelled` names.
+    pub fn cancel(
+        &self,
+        message: &Message<'_>,
+        (scope, direction): (Scope, Direction),
+        now: Moment,
+    ) {
+        if message.text(Slot::Method).as_deref() != Some("notifications/cancelled") {
+            return;
+        }
+        let Some(id) = message.id_in(Slot::ParamsRequestId) else {
+            return;
+        };
+        let outcome = match direction {
+            Direction::ToServer => Outcome::CancelledByClient,
+            Direction::ToClient => Outcome::CancelledByServer,
+        };
+        // Its sender sent the request too; only a server that ends a listen stream cancels a request it received.
+        for of in [direction, direction.reversed()] {
+            let key = Key {
+                scope,
+                direction: of,
+                id: id.clone(),
+            };
+            let call = lock(&self.calls).close(&key);
+            if let Some(call) = call {
+                self.end(call, outcome, 0, now);
+                return;
+            }
+        }
+    }
+
+    /// Ends one call for a reason that is no message; nothing happens when it has ended already.
+    pub fn end_key(&self, key: &Key, outcome: Outcome, now: Moment) {
+        let call = lock(&self.calls).close(key);
+        if let Some(call) = call {
+            self.end(call, outcome, 0, now);
+        }
+    }
+
+    /// Ends every call that is still open, and every session.
+    pub fn end_all(&self, outcome: Outcome, now: Moment) {
+        for call in lock(&self.calls).drain() {
+            self.end(call, outcome, 0, now);
+        }
+        for session in lock(&self.sessions).drain(&self.info, now) {
+            self.telemetry.record_session(session);
+        }
+    }
+
+    fn end(&self, call: OpenCall, outcome: Outcome, response_bytes: u64, now: Moment) {
+        self.telemetry
+            .record_call(call.end(outcome, response_bytes, now));
+    }
+
+    /// What is known of the peers of a session.
+    #[must_use]
+    pub fn peers(&self, session: u64) -> Peers {
+        lock(&self.sessions).peers(session)
+    }
+
+    /// A session began: its `initialize` was answered.
+    pub fn begin_session(&self, session: u64, answered: &Answered) {
+        let evicted = lock(&self.sessions).begin(session, answered, &self.info);
+        if let Some(evicted) = evicted {
+            self.telemetry.record_session(evicted);
+        }
+    }
+
+    /// A session ended, by its client or because the server no longer knows it.
+    pub fn end_session(&self, session: u64, error_type: Option<&'static str>, now: Moment) {
+        let record: Option<SessionRecord> =
+            lock(&self.sessions).end(session, &self.info, error_type, now);
+        if let Some(record) = record {
+            self.telemetry.record_session(record);
+        }
+    }
+
+    /// Counts what a finished scan found: messages, or something that is none.
+    pub fn count(&self, scanner: Option<&Scanner>) {
+        let counters = self.counters();
+        let messages = scanner.map_or(0, |scanner| {
+            scanner
+                .messages()
+                .filter(|message| message.kind() != Kind::Invalid)
+                .count()
+        });
+        if messages == 0 {
+            Counters::add(&counters.malformed, 1);
+        } else {
+            Counters::add(&counters.messages, messages as u64);
+        }
+    }
+}
+
+/// How a response says that its call ended.
+fn outcome(message: &Message<'_>) -> Outcome {
+    if message.shape(Slot::Error) != Shape::Absent {
+        return match message.integer(Slot::ErrorCode) {
+            Some(-32001) => Outcome::TimedOut,
+            Some(code) => Outcome::RpcError(code),
+            None => Outcome::Malformed,
+        };
+    }
+    if message.shape(Slot::IsError) == Shape::True {
+        return Outcome::ToolError;
+    }
+    match message.text(Slot::ResultType).as_deref() {
+        Some("input_required") => Outcome::InputRequired,
+        Some("task") => Outcome::TaskCreated,
+        _ if matches!(message.shape(Slot::ResultTask), Shape::Object { .. }) => Outcome::TaskCreated,
+        _ => Outcome::Ok,
+    }
+}
+
+fn target(method: &str, message: &Message<'_>) -> Option<Target> {
+    let name = || message.text(Slot::ParamsName).map(Into::into);
+    match method {
+        "tools/call" => name().map(Target::Tool),
+        "prompts/get" => name().map(Target::Prompt),
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => message
+            .text(Slot::ParamsUri)
+            .map(|uri| Target::Resource(uri.into())),
+        _ => None,
+    }
+}
+
+/// A poisoned lock still holds whole calls: each change to a table is one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,119 @@
+//! Takes opened calls under typed keys. Gives each back once: answered, cancelled, evicted or left at the end.
+//! Never grows past its bound: when it is full the oldest calls go first, and the caller ends them as evicted.
+
+use std::collections::HashMap;
+
+use crate::clock::Moment;
+use crate::frame::Id;
+use crate::record::{CallRecord, Outcome, Target};
+
+/// Which way a request goes. The id spaces of the two directions are independent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    ToServer,
+    ToClient,
+}
+
+impl Direction {
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+}
+
+/// Where an id is unique: a session whose answers may come on any stream, or one exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    Session(u64),
+    Exchange(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub scope: Scope,
+    pub direction: Direction,
+    pub id: Id,
+}
+
+/// A request that has no end yet. The record is complete but for that end.
+#[derive(Debug)]
+pub struct OpenCall {
+    pub record: CallRecord,
+    pub target: Option<Target>,
+    pub initialize: bool,
+    pub started: Moment,
+}
+
+impl OpenCall {
+    /// The record of the call, now that it has ended.
+    #[must_use]
+    pub fn end(self, outcome: Outcome, response_bytes: u64, now: Moment) -> CallRecord {
+        CallRecord {
+            target: self.target,
+            duration: now.monotonic.saturating_duration_since(self.started.monotonic),
+            outcome,
+            response_bytes,
+            ..self.record
+        }
+    }
+}
+
+/// The open calls of a hop.
+#[derive(Debug)]
+pub struct Calls {
+    open: HashMap<Key, OpenCall>,
+    max: usize,
+}
+
+impl Calls {
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self {
+            open: HashMap::new(),
+            max: max.max(1),
+        }
+    }
+
+    /// Adds a call. Gives back those that had to go: an older one under the same key, or the oldest of a full table.
+    pub fn open(&mut self, key: Key, call: OpenCall) -> Vec<OpenCall> {
+        let mut evicted = Vec::new();
+        if self.open.len() >= self.max && !self.open.contains_key(&key) {
+            self.evict(&mut evicted);
+        }
+        evicted.extend(self.open.insert(key, call));
+        evicted
+    }
+
+    /// Makes room for a sixteenth of the table, so that a full table is not searched for every call.
+    fn evict(&mut self, evicted: &mut Vec<OpenCall>) {
+        let mut starts: Vec<_> = self.open.values().map(|c| c.started.monotonic).collect();
+        let last = (starts.len() / 16).min(starts.len().saturating_sub(1));
+        let (_, &mut limit, _) = starts.select_nth_unstable(last);
+        evicted.extend(
+            self.open
+                .extract_if(|_, call| call.started.monotonic <= limit)
+                .map(|(_, call)| call),
+        );
+    }
+
+    pub fn close(&mut self, key: &Key) -> Option<OpenCall> {
+        self.open.remove(key)
+    }
+
+    pub fn drain(&mut self) -> Vec<OpenCall> {
+        self.open.drain().map(|(_, call)| call).collect()
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}

@@ -1,0 +1,155 @@
+//! Takes the bodies of an exchange. Gives them on frame by frame, and what passed to the exchange.
+//! Never keeps a frame back: an answer's frame is read as it goes by.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::exchange::Exchange;
+use super::request::Reader;
+
+/// The body of a request on its way to the server.
+#[derive(Debug)]
+pub(super) enum RequestBody {
+    /// All of it, in pieces: what the client sent and what was spliced between.
+    Whole(VecDeque<Bytes>),
+    /// As it comes: first what was read already, then the rest, read on the way if there is a reader.
+    Stream {
+        first: VecDeque<Bytes>,
+        rest: Incoming,
+        reader: Option<Box<Reader>>,
+    },
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Whole(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
+            Self::Stream {
+                first,
+                rest,
+                reader,
+            } => {
+                if let Some(piece) = first.pop_front() {
+                    return Poll::Ready(Some(Ok(Frame::data(piece))));
+                }
+                let frame = ready!(Pin::new(&mut *rest).poll_frame(cx));
+                match &frame {
+                    Some(Ok(frame)) => {
+                        if let (Some(reader), Some(data)) = (reader.as_mut(), frame.data_ref()) {
+                            reader.feed(data);
+                        }
+                        if rest.is_end_stream()
+                            && let Some(reader) = reader.take()
+                        {
+                            reader.finish();
+                        }
+                    }
+                    None => {
+                        if let Some(reader) = reader.take() {
+                            reader.finish();
+                        }
+                    }
+                    Some(Err(_)) => {}
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(pieces) => pieces.is_empty(),
+            Self::Stream { first, rest, .. } => first.is_empty() && rest.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = |pieces: &VecDeque<Bytes>| pieces.iter().map(|p| p.remaining() as u64).sum::<u64>();
+        match self {
+            Self::Whole(pieces) => SizeHint::with_exact(length(pieces)),
+            Self::Stream { first, rest, .. } => {
+                let (first, rest) = (length(first), rest.size_hint());
+                let mut hint = SizeHint::new();
+                hint.set_lower(first.saturating_add(rest.lower()));
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(first.saturating_add(upper));
+                }
+                hint
+            }
+        }
+    }
+}
+
+/// The body of an answer on its way to the client.
+#[derive(Debug)]
+pub(super) enum ResponseBody {
+    /// Of our own.
+    Text(Option<Bytes>),
+    /// Of the server, with the exchange that reads along.
+    Server(Incoming, Option<Box<Exchange>>),
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Server(body, exchange) => {
+                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+                match &frame {
+                    Some(Ok(passing)) => {
+                        if let (Some(exchange), Some(data)) = (exchange.as_mut(), passing.data_ref()) {
+                            exchange.read(data);
+                        }
+                        if body.is_end_stream()
+                            && let Some(exchange) = exchange.take()
+                        {
+                            exchange.end_of_body();
+                        }
+                    }
+                    None => {
+                        if let Some(exchange) = exchange.take() {
+                            exchange.end_of_body();
+                        }
+                    }
+                    Some(Err(_)) => {
+                        if let Some(exchange) = exchange.take() {
+                            exchange.broken_body();
+                        }
+                    }
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_none(),
+            Self::Server(body, _) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
+            Self::Server(body, _) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! Takes one HTTP request. Gives the server's answer, and reads along: the calls that begin and end in it.
+//! Never lets a call outlive its exchange, unless the session may bring its answer on another stream.
+
+use std::convert::Infallible;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
+use tracing::warn;
+
+use super::Proxy;
+use super::body::{RequestBody, ResponseBody};
+use super::headers::{self, Media};
+use super::request::prepare;
+use super::upstream::{Failure, Link};
+use crate::clock::{self, Moment};
+use crate::counters::Counters;
+use crate::frame::line::Edit;
+use crate::frame::sse::{Event, EventStream};
+use crate::frame::{Kind, Message, Scanner};
+use crate::record::{NotInjected, Outcome};
+use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
+use crate::tenant::TenantRule;
+use crate::trace::{Carrier, Decision};
+
+/// Carries one request to the server and its answer back.
+pub(super) async fn run(
+    proxy: Arc<Proxy>,
+    link: Arc<Link>,
+    client: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let (mut parts, body) = request.into_parts();
+    let origin = proxy
+        .hop
+        .as_ref()
+        .map(|hop| Origin::new(Arc::clone(hop), &parts.headers, client));
+    headers::remove_hop_by_hop(&mut parts.headers);
+    if !parts.headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::try_from(link.upstream().authority())
+    {
+        parts.headers.insert(header::HOST, host);
+    }
+    let mut exchange = origin.as_ref().map(|origin| Box::new(Exchange::new(origin, &parts.method)));
+    let untouchable = headers::untouchable(&parts.headers);
+    let readable = parts.method == Method::POST && headers::media(&parts.headers) == Media::Json;
+    let body = match (origin, exchange.as_mut()) {
+        (Some(origin), Some(exchange)) if readable && untouchable != Some(NotInjected::ContentEncoding) => {
+            let prepared = match prepare(body, origin, untouchable, exchange).await {
+                Ok(prepared) => prepared,
+                // The client went away while it sent; the exchange ends its calls as it is dropped.
+                Err(_) => return Ok(answer(StatusCode::BAD_GATEWAY, "the request body did not arrive")),
+            };
+            if let Some(injected) = &prepared.injected {
+                headers::inject(&mut parts.headers, injected);
+                exchange.cause = Some(injected.clone());
+            }
+            if let Some(length) = prepared.length {
+                parts.headers.insert(header::CONTENT_LENGTH, length.into());
+                parts.headers.remove(header::EXPECT);
+            }
+            prepared.body
+        }
+        (Some(origin), _) if readable => {
+            Counters::add(&origin.hop.counters().unreadable, 1);
+            origin.hop.counters().skip_injection(NotInjected::ContentEncoding);
+            pass(body)
+        }
+        _ => pass(body),
+    };
+    parts.uri = parts
+        .uri
+        .path_and_query()
+        .map_or_else(|| "/".parse().unwrap_or_default(), |path| path.clone().into());
+    let sent = link.send(Request::from_parts(parts, body)).await;
+    Ok(match sent {
+        Ok(response) => pass_back(response, exchange),
+        Err(failure) => fail(&failure, exchange),
+    })
+}
+
+fn pass(body: Incoming) -> RequestBody {
+    RequestBody::Stream {
+        first: std::collections::VecDeque::new(),
+        rest: body,
+        reader: None,
+    }
+}
+
+fn pass_back(response: Response<Incoming>, exchange: Option<Box<Exchange>>) -> Response<ResponseBody> {
+    let (mut parts, body) = response.into_parts();
+    headers::remove_hop_by_hop(&mut parts.headers);
+    let mut exchange = exchange;
+    if let Some(exchange) = exchange.as_mut() {
+        exchange.answered(parts.status, &parts.headers);
+    }
+    if body.is_end_stream()
+        && let Some(exchange) = exchange.take()
+    {
+        exchange.end_of_body();
+    }
+    Response::from_parts(parts, ResponseBody::Server(body, exchange))
+}
+
+fn fail(failure: &Failure, exchange: Option<Box<Exchange>>) -> Response<ResponseBody> {
+    warn!(error = %failure, "no answer from the server");
+    if let Some(exchange) = exchange {
+        exchange.end(failure.outcome());
+    }
+    answer(failure.status(), &failure.to_string())
+}
+
+/// An answer of our own: always 5xx, because clients read an era out of a 4xx.
+fn answer(status: StatusCode, text: &str) -> Response<ResponseBody> {
+    let body = ResponseBody::Text(Some(Bytes::from(format!("toolspan: {text}\n"))));
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+/// The calls of one exchange that have not ended.
+pub(super) type Calls = Vec<Key>;
+
+/// Calls that begin while the exchange is under way already.
+pub(super) type SharedCalls = Arc<Mutex<Calls>>;
+
+fn take_calls(shared: &SharedCalls) -> Calls {
+    mem::take(&mut shared.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Where the messages of a request come from, and what its headers say.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub hop: Arc<Hop>,
+    scope: Scope,
+    session: Option<u64>,
+    peers: Peers,
+    header: Option<Carrier>,
+    tenant: Option<HeaderValue>,
+    baggage: Option<HeaderValue>,
+    client: SocketAddr,
+    at: Moment,
+}
+
+/// The calls that a request opened.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    pub calls: Calls,
+    pub edits: Vec<Edit>,
+    pub injected: Option<Decision>,
+}
+
+impl Origin {
+    fn new(hop: Arc<Hop>, headers: &HeaderMap, client: SocketAddr) -> Self {
+        let session = headers
+            .get(headers::SESSION)
+            .map(|id| hop.hash_session(id.as_bytes()));
+        let mut peers = session.map(|id| hop.peers(id)).unwrap_or_default();
+        if peers.protocol_version.is_none() {
+            peers.protocol_version = headers
+                .get(headers::PROTOCOL_VERSION)
+                .and_then(|value| value.to_str().ok())
+                .map(Into::into);
+        }
+        let tenant = match &hop.tenant {
+            TenantRule::Header(name) => headers.get(name).cloned(),
+            _ => None,
+        };
+        Self {
+            scope: session.map_or_else(|| hop.new_scope(), Scope::Session),
+            session,
+            peers,
+            header: headers::carrier(headers),
+            tenant,
+            baggage: headers.get(headers::BAGGAGE).cloned(),
+            client,
+            at: clock::now(),
+            hop,
+        }
+    }
+
+    /// Opens, answers and cancels what the messages of a request say.
+    pub fn messages(&self, scanner: &Scanner, untouchable: Option<NotInjected>, size: usize) -> Opened {
+        let mut opened = Opened::default();
+        let untouchable = untouchable.or(scanner.overflowed().then_some(NotInjected::TooLarge));
+        for message in scanner.messages() {
+            let at = (self.scope, Direction::ToServer);
+            match message.kind() {
+                Kind::Request => {
+                    let added: usize = opened.edits.iter().map(|e| e.with.len()).sum();
+                    let arrival = self.arrival(untouchable, size.saturating_add(added));
+                    if let Some(call) = self.hop.open(&message, at, &arrival, self.at) {
+                        opened.calls.push(call.key);
+                        opened.edits.extend(call.edits);
+                        opened.injected = opened.injected.or(call.injected);
+                    }
+                }
+                Kind::Notification => self.hop.cancel(&message, at, self.at),
+                // The client answers a request of the server.
+                Kind::Response => {
+                    let key = message.id().map(|id| Key {
+                        scope: self.scope,
+                        direction: Direction::ToClient,
+                        id,
+                    });
+                    self.hop.answer(&message, key.as_ref(), self.at);
+                }
+                Kind::Invalid => {}
+            }
+        }
+        opened
+    }
+
+    fn arrival(&self, untouchable: Option<NotInjected>, size: usize) -> Arrival<'_> {
+        Arrival {
+            header: self.header.clone(),
+            tenant_header: self.tenant.as_ref().map(HeaderValue::as_bytes),
+            baggage_header: self.baggage.as_ref().and_then(|value| value.to_str().ok()),
+            session: self.session,
+            peers: self.peers.clone(),
+            client_address: Some(self.client),
+            untouchable,
+            size,
+            ..Arrival::default()
+        }
+    }
+}
+
+/// How the answer is read.
+#[derive(Debug)]
+enum Reading {
+    Json(Scanner, bool),
+    Events(Box<EventStream>),
+    Nothing,
+}
+
+/// One request and its answer, from the calls' point of view.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    origin: Origin,
+    delete: bool,
+    /// The calls of the request that have not ended.
+    pub calls: Calls,
+    /// The calls of a body that was read on its way, after this exchange began.
+    pub late_calls: Option<SharedCalls>,
+    /// The first call, inside of which requests of the server happen.
+    pub cause: Option<Decision>,
+    status: StatusCode,
+    new_session: Option<u64>,
+    reading: Reading,
+    malformed: bool,
+    ended: bool,
+}
+
+impl Exchange {
+    fn new(origin: &Origin, method: &Method) -> Self {
+        Self {
+            origin: origin.clone(),
+            delete: *method == Method::DELETE,
+            calls: Vec::new(),
+            late_calls: None,
+            cause: None,
+            status: StatusCode::OK,
+            new_session: None,
+            reading: Reading::Nothing,
+            malformed: false,
+            ended: false,
+        }
+    }
+
+    /// The head of the answer has come.
+    fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
+        self.status = status;
+        self.new_session = headers
+            .get(headers::SESSION)
+            .map(|id| self.origin.hop.hash_session(id.as_bytes()));
+        self.reading = match headers::media(headers) {
+            _ if headers::encoded(headers) => Reading::Nothing,
+            Media::Json => Reading::Json(Scanner::new(), true),
+            Media::EventStream => Reading::Events(Box::default()),
+            Media::Other => Reading::Nothing,
+        };
+        if let Some(session) = self.origin.session {
+            if self.delete && status.is_success() {
+                self.origin.hop.end_session(session, None, clock::now());
+            } else if !self.delete && status == StatusCode::NOT_FOUND && !self.calls.is_empty() {
+                self.origin.hop.end_session(session, Some("404"), clock::now());
+            }
+        }
+    }
+
+    /// A piece of the answer passes.
+    pub fn read(&mut self, bytes: &[u8]) {
+        match mem::replace(&mut self.reading, Reading::Nothing) {
+            Reading::Json(mut scanner, fine) => {
+                let fine = fine && scanner.feed(bytes).is_ok();
+                self.reading = Reading::Json(scanner, fine);
+            }
+            Reading::Events(mut events) => {
+                events.feed(bytes, &mut |event| match event {
+                    Event::Messages(scanner) => self.messages(scanner),
+                    Event::Malformed => self.no_message(),
+                    Event::Endpoint(_) => {}
+                });
+                self.reading = Reading::Events(events);
+            }
+            Reading::Nothing => {}
+        }
+    }
+
+    fn no_message(&mut self) {
+        self.malformed = true;
+        self.origin.hop.count(None);
+    }
+
+    fn messages(&mut self, scanner: &Scanner) {
+        self.origin.hop.count(Some(scanner));
+        for message in scanner.messages() {
+            self.message(&message);
+        }
+    }
+
+    fn message(&mut self, message: &Message<'_>) {
+        let hop = Arc::clone(&self.origin.hop);
+        let scope = self.origin.scope;
+        match message.kind() {
+            Kind::Response => {
+                let key = self.answered_call(message);
+                let answered = hop.answer(message, key.as_ref(), clock::now());
+                self.calls.retain(|call| Some(call) != key.as_ref());
+                if let (Some(answered), Some(session)) = (answered, self.new_session)
+                    && answered.initialize
+                {
+                    hop.begin_session(session, &answered);
+                }
+            }
+            // Its answer comes in a POST of its own, which only a session can match with it.
+            Kind::Request if self.origin.session.is_some() => {
+                let cause = self.cause.as_ref().map(|cause| Carrier {
+                    context: cause.outgoing,
+                    tracestate: cause.call.tracestate.clone(),
+                });
+                let arrival = Arrival {
+                    cause,
+                    header: None,
+                    ..self.origin.arrival(Some(NotInjected::InResponse), 0)
+                };
+                hop.open(message, (scope, Direction::ToClient), &arrival, clock::now());
+            }
+            Kind::Notification => hop.cancel(message, (scope, Direction::ToClient), clock::now()),
+            Kind::Request | Kind::Invalid => {}
+        }
+    }
+
+    /// The call a response ends. An error without an id can only mean the one call of its exchange.
+    fn answered_call(&self, message: &Message<'_>) -> Option<Key> {
+        match (message.id(), self.calls.as_slice()) {
+            (Some(id), _) => Some(Key {
+                scope: self.origin.scope,
+                direction: Direction::ToServer,
+                id,
+            }),
+            (None, [call]) => Some(call.clone()),
+            (None, _) => None,
+        }
+    }
+
+    /// The answer is complete.
+    pub fn end_of_body(mut self: Box<Self>) {
+        self.finish_json();
+        let outcome = match self.status {
+            StatusCode::GATEWAY_TIMEOUT => Outcome::TimedOut,
+            status if status.as_u16() >= 400 => Outcome::HttpError(status.as_u16()),
+            _ if self.may_resume() => return self.leave_open(),
+            _ if matches!(self.reading, Reading::Events(_)) && !self.malformed => Outcome::ServerGone,
+            _ => Outcome::Malformed,
+        };
+        self.end(outcome);
+    }
+
+    fn finish_json(&mut self) {
+        if !matches!(self.reading, Reading::Json(..)) {
+            return;
+        }
+        if let Reading::Json(mut scanner, fine) = mem::replace(&mut self.reading, Reading::Nothing) {
+            if fine && scanner.finish().is_ok() {
+                self.messages(&scanner);
+            } else if scanner.fed() > 0 {
+                self.no_message();
+            }
+        }
+    }
+
+    /// The server went away in the middle of its answer.
+    pub fn broken_body(self: Box<Self>) {
+        if self.may_resume() {
+            return self.leave_open();
+        }
+        self.end(Outcome::ServerGone);
+    }
+
+    /// A legacy stream that sent event ids: the client may come back for the answer with `Last-Event-ID`.
+    fn may_resume(&self) -> bool {
+        self.origin.session.is_some()
+            && matches!(&self.reading, Reading::Events(events) if events.resumable())
+    }
+
+    fn leave_open(mut self: Box<Self>) {
+        self.ended = true;
+    }
+
+    fn end(mut self: Box<Self>, outcome: Outcome) {
+        self.end_calls(outcome);
+    }
+
+    fn end_calls(&mut self, outcome: Outcome) {
+        self.ended = true;
+        let now = clock::now();
+        self.calls.extend(self.late_calls.iter().flat_map(take_calls));
+        for call in self.calls.drain(..) {
+            self.origin.hop.end_key(&call, outcome, now);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    /// hyper drops the exchange when the client goes away: nothing else tells us.
+    fn drop(&mut self) {
+        if !self.ended && !self.may_resume() {
+            self.end_calls(Outcome::ClientGone);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Takes the headers of one side. Gives what goes on to the other, and what a call reads from them.
+//! Never drops a header that is end to end.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::record::NotInjected;
+use crate::trace::context::format_traceparent;
+use crate::trace::{Carrier, Decision};
+
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(super) const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Removes the fields that mean one connection only (RFC 9110, 7.6.1).
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if let Some(connection) = headers.remove(header::CONNECTION) {
+        let named = connection.to_str().unwrap_or_default().to_owned();
+        for name in named.split(',').map(str::trim) {
+            if !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive") {
+                headers.remove(name);
+            }
+        }
+    }
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// The trace context in the headers.
+pub(super) fn carrier(headers: &HeaderMap) -> Option<Carrier> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let traceparent = text(TRACEPARENT)?;
+    Carrier::read(Some(traceparent), text(TRACESTATE))
+}
+
+/// Puts the outgoing context into the headers, for servers that read only them.
+pub(super) fn inject(headers: &mut HeaderMap, decision: &Decision) {
+    let traceparent = format_traceparent(&decision.outgoing);
+    if let Ok(value) = HeaderValue::try_from(traceparent) {
+        headers.insert(TRACEPARENT, value);
+    }
+    // A state belongs to the parent it came with; that of another carrier goes.
+    match HeaderValue::from_str(&decision.call.tracestate) {
+        Ok(state) if !state.is_empty() => headers.insert(TRACESTATE, state),
+        _ => headers.remove(TRACESTATE),
+    };
+}
+
+/// Whether the headers forbid an edit of the body.
+pub(super) fn untouchable(headers: &HeaderMap) -> Option<NotInjected> {
+    if encoded(headers) {
+        Some(NotInjected::ContentEncoding)
+    } else if headers.contains_key(CONTENT_DIGEST) {
+        Some(NotInjected::ContentDigest)
+    } else if headers.contains_key(SIGNATURE_INPUT) {
+        Some(NotInjected::SignatureInput)
+    } else {
+        None
+    }
+}
+
+/// The body is compressed, so we cannot read it.
+pub(super) fn encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// What a body holds, by its `Content-Type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    Json,
+    EventStream,
+    Other,
+}
+
+pub(super) fn media(headers: &HeaderMap) -> Media {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Media::Other;
+    };
+    let essence = value
+        .as_bytes()
+        .split(|&b| b == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/json") {
+        Media::Json
+    } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
+        Media::EventStream
+    } else {
+        Media::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn only_hop_by_hop_fields_go() {
+        let mut headers = map(&[
+            ("connection", "close, x-mine"),
+            ("x-mine", "1"),
+            ("keep-alive", "5"),
+            ("te", "trailers"),
+            ("x-other", "2"),
+            ("authorization", "Bearer t"),
+        ]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("x-other", "2"), ("authorization", "Bearer t")]));
+    }
+
+    #[test]
+    fn media_types_are_known_with_parameters() {
+        assert_eq!(media(&map(&[("content-type", "Application/JSON; charset=utf-8")])), Media::Json);
+        assert_eq!(media(&map(&[("content-type", "text/event-stream")])), Media::EventStream);
+        assert_eq!(media(&map(&[("content-type", "application/jsonl")])), Media::Other);
+        assert_eq!(media(&map(&[])), Media::Other);
+    }
+
+    #[test]
+    fn a_body_that_is_signed_or_packed_is_not_touched() {
+        assert_eq!(untouchable(&map(&[("content-encoding", "gzip")])), Some(NotInjected::ContentEncoding));
+        assert_eq!(untouchable(&map(&[("content-digest", "sha-256=:x:")])), Some(NotInjected::ContentDigest));
+        assert_eq!(untouchable(&map(&[("signature-input", "s=()")])), Some(NotInjected::SignatureInput));
+        assert_eq!(untouchable(&map(&[("content-encoding", "identity")])), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Takes the body of a POST. Gives the body that goes on, with contexts spliced in, and opens the calls in it.
+//! Never holds more than `max_inject_bytes`: what is larger streams through, read on the way and left as it is.
+
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::body::RequestBody;
+use super::exchange::{Exchange, Origin, SharedCalls};
+use crate::frame::Scanner;
+use crate::frame::line::Edit;
+use crate::record::NotInjected;
+use crate::trace::Decision;
+
+/// What goes on to the server.
+pub(super) struct Prepared {
+    pub body: RequestBody,
+    /// The context that goes into the header: that of the first call.
+    pub injected: Option<Decision>,
+    /// The length of a body that is complete.
+    pub length: Option<u64>,
+}
+
+/// Reads a body that must not be edited, or is too large for it, on its way.
+#[derive(Debug)]
+pub(super) struct Reader {
+    scanner: Scanner,
+    broken: bool,
+    origin: Origin,
+    reason: NotInjected,
+    calls: SharedCalls,
+}
+
+impl Reader {
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if !self.broken {
+            self.broken = self.scanner.feed(bytes).is_err();
+        }
+    }
+
+    /// The body has ended: its calls begin.
+    pub fn finish(mut self) {
+        let fine = !self.broken && self.scanner.finish().is_ok();
+        self.origin.hop.count(fine.then_some(&self.scanner));
+        if fine {
+            let size = usize::try_from(self.scanner.fed()).unwrap_or(usize::MAX);
+            let opened = self.origin.messages(&self.scanner, Some(self.reason), size);
+            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            calls.extend(opened.calls);
+        }
+    }
+}
+
+/// Reads the body as far as injection needs.
+pub(super) async fn prepare(
+    mut body: Incoming,
+    origin: Origin,
+    untouchable: Option<NotInjected>,
+    exchange: &mut Exchange,
+) -> Result<Prepared, hyper::Error> {
+    let limit = origin.hop.max_inject_bytes;
+    let too_large = body.size_hint().lower() > limit as u64;
+    if untouchable.is_some() || too_large {
+        let reason = untouchable.unwrap_or(NotInjected::TooLarge);
+        return Ok(stream(VecDeque::new(), body, origin, reason, exchange));
+    }
+    let mut pieces = VecDeque::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        // Trailers of a request have no meaning in MCP; they are the only frames without data.
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        length += data.len();
+        pieces.push_back(data);
+        if length > limit {
+            return Ok(stream(pieces, body, origin, NotInjected::TooLarge, exchange));
+        }
+    }
+    Ok(splice(join(pieces, length), &origin, exchange))
+}
+
+fn stream(
+    first: VecDeque<Bytes>,
+    rest: Incoming,
+    origin: Origin,
+    reason: NotInjected,
+    exchange: &mut Exchange,
+) -> Prepared {
+    let calls = SharedCalls::default();
+    exchange.late_calls = Some(SharedCalls::clone(&calls));
+    let mut reader = Reader {
+        calls,
+        scanner: Scanner::new(),
+        broken: false,
+        origin,
+        reason,
+    };
+    first.iter().for_each(|piece| reader.feed(piece));
+    Prepared {
+        body: RequestBody::Stream {
+            first,
+            rest,
+            reader: Some(Box::new(reader)),
+        },
+        injected: None,
+        length: None,
+    }
+}
+
+/// One piece is the common case and is not copied.
+fn join(mut pieces: VecDeque<Bytes>, length: usize) -> Bytes {
+    if pieces.len() <= 1 {
+        return pieces.pop_front().unwrap_or_default();
+    }
+    let mut whole = BytesMut::with_capacity(length);
+    for piece in pieces {
+        whole.extend_from_slice(&piece);
+    }
+    whole.freeze()
+}
+
+fn splice(whole: Bytes, origin: &Origin, exchange: &mut Exchange) -> Prepared {
+    let mut scanner = Scanner::new();
+    let fine = scanner.feed(&whole).is_ok() && scanner.finish().is_ok();
+    origin.hop.count(fine.then_some(&scanner));
+    let (mut edits, mut injected) = (Vec::new(), None);
+    if fine {
+        let opened = origin.messages(&scanner, None, whole.len());
+        (edits, injected) = (opened.edits, opened.injected);
+        exchange.calls = opened.calls;
+    }
+    let body = apply(whole, edits);
+    Prepared {
+        length: body.size_hint().exact(),
+        body,
+        injected,
+    }
+}
+
+fn apply(whole: Bytes, edits: Vec<Edit>) -> RequestBody {
+    let mut pieces = VecDeque::with_capacity(2 * edits.len() + 1);
+    let mut at = 0;
+    for edit in edits {
+        pieces.push_back(whole.slice(at..edit.at.start));
+        pieces.push_back(Bytes::from(edit.with));
+        at = edit.at.end;
+    }
+    pieces.push_back(whole.slice(at..));
+    pieces.retain(|piece| !piece.is_empty());
+    RequestBody::Whole(pieces)
+}

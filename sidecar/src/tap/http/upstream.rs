@@ -1,0 +1,155 @@
+//! Takes a request for the server. Gives its answer, over one connection kept for one client connection.
+//! Never sends a request twice: only one that was not written at all goes out on a new connection.
+
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tracing::debug;
+
+use super::body::RequestBody;
+use crate::record::Outcome;
+
+/// The server behind a hop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    pub host: String,
+    pub port: u16,
+    pub connect_timeout: Duration,
+}
+
+impl Upstream {
+    /// `host:port`, as it stands in a `Host` header.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Why there is no answer from the server.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("cannot reach the server at {authority}: {source}")]
+    Connect {
+        authority: String,
+        source: std::io::Error,
+    },
+    #[error("the server at {authority} did not take the connection within {limit:?}")]
+    ConnectTimeout { authority: String, limit: Duration },
+    #[error("the server at {authority} went away without an answer: {source}")]
+    Gone {
+        authority: String,
+        source: hyper::Error,
+    },
+}
+
+impl Failure {
+    /// What the client is told.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Connect { .. } | Self::Gone { .. } => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Connect { .. } | Self::ConnectTimeout { .. } => Outcome::Unreachable,
+            Self::Gone { .. } => Outcome::ServerGone,
+        }
+    }
+}
+
+/// The server connection of one client connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    upstream: Upstream,
+    sender: Mutex<Option<SendRequest<RequestBody>>>,
+}
+
+impl Link {
+    pub fn new(upstream: Upstream) -> Self {
+        Self {
+            upstream,
+            sender: Mutex::new(None),
+        }
+    }
+
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Sends one request. A client connection has one exchange at a time, so the lock is never waited for.
+    pub async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+        let mut slot = self.sender.lock().await;
+        if let Some(mut sender) = slot.take()
+            && sender.ready().await.is_ok()
+        {
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    *slot = Some(sender);
+                    return Ok(response);
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(self.gone(error.into_error())),
+                },
+            }
+        }
+        let mut sender = self.connect().await?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.gone(error))?;
+        *slot = Some(sender);
+        Ok(response)
+    }
+
+    fn gone(&self, source: hyper::Error) -> Failure {
+        Failure::Gone {
+            authority: self.upstream.authority(),
+            source,
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<RequestBody>, Failure> {
+        let authority = self.upstream.authority();
+        let Upstream {
+            host,
+            port,
+            connect_timeout,
+        } = &self.upstream;
+        let connecting = TcpStream::connect((host.as_str(), *port));
+        let stream = match tokio::time::timeout(*connect_timeout, connecting).await {
+            Err(_) => {
+                return Err(Failure::ConnectTimeout {
+                    authority,
+                    limit: *connect_timeout,
+                });
+            }
+            Ok(connected) => connected
+                .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+                .map_err(|source| Failure::Connect { authority, source })?,
+        };
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.gone(error))?;
+        // It ends when the sender is dropped or the server closes; the exchange sees every error it has.
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, "server connection ended");
+            }
+        });
+        Ok(sender)
+    }
+}
