@@ -126,6 +126,22 @@ impl Telemetry {
         Ok((Self(Arc::new(shared)), owner))
     }
 
+    /// A handle whose records a test takes back.
+    #[cfg(test)]
+    pub(crate) fn captured() -> (Self, impl Fn() -> Vec<CallRecord>) {
+        let queue = Arc::new(Queue::new(QueueLimits::default()));
+        let shared = Shared {
+            queue: Some(Arc::clone(&queue)),
+            counters: Arc::default(),
+        };
+        let take = move || {
+            let mut calls = Vec::new();
+            queue.take(&mut calls, &mut Vec::new());
+            calls
+        };
+        (Self(Arc::new(shared)), take)
+    }
+
     /// Queues the record of a finished call, or drops and counts it. Never blocks.
     pub fn record_call(&self, record: CallRecord) {
         let Some(queue) = &self.0.queue else { return };

@@ -402,3 +402,6 @@ fn target(method: &str, message: &Message<'_>) -> Option<Target> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

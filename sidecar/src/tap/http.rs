@@ -5,6 +5,7 @@
 //! disconnects is what it would see without us.
 
 mod body;
+mod decode;
 mod exchange;
 mod headers;
 mod request;

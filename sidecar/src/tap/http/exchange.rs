@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use tracing::warn;
 
 use super::Proxy;
+use super::decode::Decoder;
 use super::body::{RequestBody, ResponseBody};
 use super::headers::{self, Media};
 use super::request::prepare;
@@ -255,6 +256,7 @@ pub(super) struct Exchange {
     status: StatusCode,
     new_session: Option<u64>,
     reading: Reading,
+    decoder: Decoder,
     malformed: bool,
     ended: bool,
 }
@@ -270,6 +272,7 @@ impl Exchange {
             status: StatusCode::OK,
             new_session: None,
             reading: Reading::Nothing,
+            decoder: Decoder::Plain,
             malformed: false,
             ended: false,
         }
@@ -282,11 +285,11 @@ impl Exchange {
             .get(headers::SESSION)
             .map(|id| self.origin.hop.hash_session(id.as_bytes()));
         self.reading = match headers::media(headers) {
-            _ if headers::encoded(headers) => Reading::Nothing,
             Media::Json => Reading::Json(Scanner::new(), true),
             Media::EventStream => Reading::Events(Box::default()),
             Media::Other => Reading::Nothing,
         };
+        self.decoder = Decoder::of(headers);
         if let Some(session) = self.origin.session {
             if self.delete && status.is_success() {
                 self.origin.hop.end_session(session, None, clock::now());
@@ -298,6 +301,18 @@ impl Exchange {
 
     /// A piece of the answer passes.
     pub fn read(&mut self, bytes: &[u8]) {
+        if matches!(self.reading, Reading::Nothing) {
+            return;
+        }
+        let mut decoder = mem::replace(&mut self.decoder, Decoder::Unreadable);
+        if !decoder.decode(bytes, |plain| self.read_plain(plain)) {
+            Counters::add(&self.origin.hop.counters().unreadable, 1);
+            self.reading = Reading::Nothing;
+        }
+        self.decoder = decoder;
+    }
+
+    fn read_plain(&mut self, bytes: &[u8]) {
         match mem::replace(&mut self.reading, Reading::Nothing) {
             Reading::Json(mut scanner, fine) => {
                 let fine = fine && scanner.feed(bytes).is_ok();

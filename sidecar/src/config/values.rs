@@ -1,0 +1,189 @@
+//! Takes a merged layer. Gives its values with their defaults, each as the type it stands for.
+//! Never reads the environment or a file; an error names where the value was given.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::record::Side;
+use crate::tenant::{TenantRule, valid_name};
+
+use super::layer::{Given, Layer, Origin, Value};
+use super::options::option;
+use super::{ConfigError, Upstream};
+
+/// A layer, read with defaults.
+#[derive(Clone, Copy)]
+pub(crate) struct Values<'a>(pub &'a Layer);
+
+impl Values<'_> {
+    fn get(&self, key: &'static str) -> Option<Given> {
+        if let Some(given) = self.0.given(key) {
+            return Some(given.clone());
+        }
+        let default: toml::Value = toml::from_str::<toml::Table>(&format!(
+            "value = {}",
+            option(key)?.default?
+        ))
+        .ok()?
+        .remove("value")?;
+        let value = match default {
+            toml::Value::String(text) => Value::Text(text),
+            toml::Value::Integer(number) => Value::Integer(u64::try_from(number).ok()?),
+            toml::Value::Boolean(on) => Value::Switch(on),
+            _ => return None,
+        };
+        let origin = Origin::Default(key);
+        Some(Given { value, origin })
+    }
+
+    pub(crate) fn text(&self, key: &'static str) -> Option<(String, Origin)> {
+        match self.get(key)? {
+            Given {
+                value: Value::Text(text),
+                origin,
+            } => Some((text, origin)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn switch(&self, key: &'static str) -> bool {
+        matches!(
+            self.get(key).map(|given| given.value),
+            Some(Value::Switch(true))
+        )
+    }
+
+    /// A number from `least` up.
+    pub(crate) fn number(&self, key: &'static str, least: u64) -> Result<usize, ConfigError> {
+        let Some(Given {
+            value: Value::Integer(number),
+            origin,
+        }) = self.get(key)
+        else {
+            return Ok(0);
+        };
+        if number < least {
+            return Err(ConfigError::invalid(
+                &origin,
+                format!("must be at least {least}"),
+            ));
+        }
+        usize::try_from(number).map_err(|_| ConfigError::invalid(&origin, "is too large"))
+    }
+
+    pub(crate) fn seconds(&self, key: &'static str) -> Result<Duration, ConfigError> {
+        let seconds = self.number(key, 1)?;
+        Ok(Duration::from_secs(seconds as u64))
+    }
+
+    pub(crate) fn path(&self, key: &'static str) -> Option<PathBuf> {
+        self.text(key).map(|(text, _)| text.into())
+    }
+
+    /// One of a few words.
+    pub(crate) fn one_of<T: Copy>(
+        &self,
+        key: &'static str,
+        words: &[(&str, T)],
+    ) -> Result<Option<T>, ConfigError> {
+        let Some((text, origin)) = self.text(key) else {
+            return Ok(None);
+        };
+        match words.iter().find(|(word, _)| *word == text) {
+            Some((_, meaning)) => Ok(Some(*meaning)),
+            None => {
+                let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                let problem = format!("must be {}, not {text:?}", words.join(" or "));
+                Err(ConfigError::invalid(&origin, problem))
+            }
+        }
+    }
+
+    pub(crate) fn side(&self) -> Result<Side, ConfigError> {
+        let words = [("server", Side::Server), ("client", Side::Client)];
+        Ok(self.one_of("side", &words)?.unwrap_or(Side::Server))
+    }
+
+    pub(crate) fn tenant_rule(&self) -> Result<TenantRule, ConfigError> {
+        if let Some((name, origin)) = self.text("tenant") {
+            return if valid_name(&name) {
+                Ok(TenantRule::Fixed(Arc::from(name)))
+            } else {
+                Err(ConfigError::invalid(
+                    &origin,
+                    "a tenant is 1 to 128 bytes without control characters",
+                ))
+            };
+        }
+        let Some((text, origin)) = self.text("tenant_from") else {
+            return Ok(TenantRule::None);
+        };
+        let invalid = |problem: &str| Err(ConfigError::invalid(&origin, problem));
+        match text.split_once(':') {
+            Some(("header", name)) => match http::HeaderName::try_from(name) {
+                Ok(name) => Ok(TenantRule::Header(name)),
+                Err(_) => invalid("that is no name of a header"),
+            },
+            Some(("baggage", "")) => invalid("the key after baggage: is missing"),
+            Some(("baggage", key)) => Ok(TenantRule::Baggage(key.into())),
+            _ => invalid("must be header:NAME or baggage:KEY"),
+        }
+    }
+
+    pub(crate) fn listen(&self, allow_public: bool) -> Result<Option<SocketAddr>, ConfigError> {
+        let Some((text, origin)) = self.text("listen") else {
+            return Ok(None);
+        };
+        let address: SocketAddr = match text.strip_prefix("localhost:") {
+            Some(port) => port
+                .parse()
+                .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+                .map_err(|_| ConfigError::invalid(&origin, "must be IP:PORT"))?,
+            None => text
+                .parse()
+                .map_err(|_| ConfigError::invalid(&origin, "must be IP:PORT"))?,
+        };
+        if !address.ip().is_loopback() && !allow_public {
+            let problem = format!(
+                "{address} can be reached from other machines; add --allow-public (allow_public = true) if that is meant"
+            );
+            return Err(ConfigError::invalid(&origin, problem));
+        }
+        Ok(Some(address))
+    }
+
+    pub(crate) fn upstream(&self) -> Result<Option<Upstream>, ConfigError> {
+        let Some((text, origin)) = self.text("upstream") else {
+            return Ok(None);
+        };
+        let upstream = upstream(&text).map_err(|problem| ConfigError::invalid(&origin, problem))?;
+        Ok(Some(upstream))
+    }
+}
+
+fn upstream(text: &str) -> Result<Upstream, &'static str> {
+    let uri: http::Uri = text.parse().map_err(|_| "must be http://HOST:PORT")?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err("TLS to an upstream is not supported; use http://HOST:PORT"),
+        _ => return Err("must be http://HOST:PORT"),
+    }
+    let authority = uri.authority().ok_or("must be http://HOST:PORT")?;
+    if authority.as_str().contains('@') {
+        return Err("must not hold a user or password");
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err("must have no path: the client's path is passed on as it is");
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
+        return Err("must be http://HOST:PORT");
+    }
+    Ok(Upstream {
+        host: host.into(),
+        port: authority.port_u16().unwrap_or(80),
+        authority: authority.as_str().into(),
+    })
+}

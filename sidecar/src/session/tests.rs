@@ -1,0 +1,239 @@
+use std::time::{Duration, Instant, SystemTime};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::{ParentSource, Side};
+
+const HERE: (Scope, Direction) = (Scope::Exchange(0), Direction::ToServer);
+
+fn at(base: Instant, millis: u64) -> Moment {
+    Moment {
+        wall: SystemTime::UNIX_EPOCH + Duration::from_millis(millis),
+        monotonic: base + Duration::from_millis(millis),
+    }
+}
+
+fn hop(max_open: usize) -> (Hop, impl Fn() -> Vec<CallRecord>) {
+    let (telemetry, records) = Telemetry::captured();
+    let info = HopInfo {
+        service_name: None,
+        side: Side::Server,
+        span_pair: false,
+        network_transport: "pipe",
+        network_protocol_name: None,
+        network_protocol_version: None,
+        server_address: None,
+        server_port: None,
+    };
+    let rule = TenantRule::Fixed("acme".into());
+    (Hop::new(info, rule, 4096, max_open, telemetry), records)
+}
+
+fn scan(text: &str) -> Scanner {
+    let mut scanner = Scanner::new();
+    scanner.feed(text.as_bytes()).unwrap();
+    scanner.finish().unwrap();
+    scanner
+}
+
+fn open(hop: &Hop, text: &str, now: Moment) -> Option<Opened> {
+    let scanner = scan(text);
+    let arrival = Arrival {
+        size: text.len(),
+        ..Arrival::default()
+    };
+    hop.open(&scanner.messages().next().unwrap(), HERE, &arrival, now)
+}
+
+fn answer(hop: &Hop, text: &str, now: Moment) -> bool {
+    let scanner = scan(text);
+    let message = scanner.messages().next().unwrap();
+    let key = message.id().map(|id| Key {
+        scope: HERE.0,
+        direction: HERE.1,
+        id,
+    });
+    hop.answer(&message, key.as_ref(), now).is_some()
+}
+
+fn cancel(hop: &Hop, direction: Direction, now: Moment) {
+    let scanner = scan(r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#);
+    hop.cancel(&scanner.messages().next().unwrap(), (HERE.0, direction), now);
+}
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}"#;
+
+#[test]
+fn an_answer_says_how_the_call_ended() {
+    for (text, outcome) in [
+        (r#"{"id":1,"result":{}}"#, Outcome::Ok),
+        (r#"{"id":1,"result":{"isError":false}}"#, Outcome::Ok),
+        (r#"{"id":1,"result":{"isError":true}}"#, Outcome::ToolError),
+        (r#"{"id":1,"result":{"resultType":"complete"}}"#, Outcome::Ok),
+        (r#"{"id":1,"result":{"resultType":"input_required"}}"#, Outcome::InputRequired),
+        (r#"{"id":1,"result":{"resultType":"task"}}"#, Outcome::TaskCreated),
+        (r#"{"id":1,"result":{"task":{"taskId":"t"}}}"#, Outcome::TaskCreated),
+        (r#"{"id":1,"error":{"code":-32602,"message":"m"}}"#, Outcome::RpcError(-32602)),
+        (r#"{"id":1,"error":{"code":-32001}}"#, Outcome::TimedOut),
+        (r#"{"id":1,"error":"no object"}"#, Outcome::Malformed),
+    ] {
+        let (hop, records) = hop(10);
+        let base = Instant::now();
+        open(&hop, CALL, at(base, 0));
+        assert!(answer(&hop, text, at(base, 25)));
+        let records = records();
+        assert_eq!(records.len(), 1);
+        assert_eq!(records[0].outcome, outcome, "{text}");
+        assert_eq!(records[0].duration, Duration::from_millis(25));
+        assert_eq!(records[0].response_bytes, text.len() as u64);
+        assert_eq!(records[0].request_bytes, CALL.len() as u64);
+        assert_eq!(records[0].target, Some(Target::Tool("echo".into())));
+    }
+}
+
+#[test]
+fn every_other_end_has_its_word() {
+    let base = Instant::now();
+    let (hop, records) = hop(10);
+    open(&hop, CALL, at(base, 0));
+    cancel(&hop, Direction::ToServer, at(base, 1));
+    open(&hop, CALL, at(base, 2));
+    cancel(&hop, Direction::ToClient, at(base, 3));
+    open(&hop, CALL, at(base, 4));
+    open(&hop, CALL, at(base, 5));
+    let key = open(&hop, CALL, at(base, 6)).unwrap().key;
+    hop.end_key(&key, Outcome::ClientGone, at(base, 7));
+    open(&hop, CALL, at(base, 8));
+    hop.end_all(Outcome::Shutdown, at(base, 9));
+    let outcomes: Vec<_> = records().into_iter().map(|record| record.outcome).collect();
+    assert_eq!(
+        outcomes,
+        [
+            Outcome::CancelledByClient,
+            Outcome::CancelledByServer,
+            Outcome::Evicted,
+            Outcome::Evicted,
+            Outcome::ClientGone,
+            Outcome::Shutdown
+        ]
+    );
+}
+
+#[test]
+fn a_typed_id_is_answered_only_by_the_same_type() {
+    let base = Instant::now();
+    let (hop, records) = hop(10);
+    open(&hop, CALL, at(base, 0));
+    assert!(!answer(&hop, r#"{"id":"1","result":{}}"#, at(base, 1)));
+    assert_eq!(Counters::get(&hop.counters().late_answers), 1);
+    assert!(answer(&hop, r#"{"id":1,"result":{}}"#, at(base, 2)));
+    assert_eq!(records().len(), 1);
+}
+
+#[test]
+fn a_full_table_gives_up_the_oldest() {
+    let base = Instant::now();
+    let (hop, records) = hop(2);
+    for id in 0..3 {
+        let text = format!(r#"{{"id":{id},"method":"ping"}}"#);
+        open(&hop, &text, at(base, id));
+    }
+    let evicted = records();
+    assert_eq!(evicted.len(), 1);
+    assert_eq!(&*evicted[0].request_id, "0");
+    assert_eq!(evicted[0].outcome, Outcome::Evicted);
+}
+
+#[test]
+fn a_message_at_the_limit_is_spliced_and_one_byte_more_is_not() {
+    let base = Instant::now();
+    let (hop, records) = hop(10);
+    let padded = |extra: usize| {
+        format!(r#"{{"id":1,"method":"ping","params":{{"p":"{}"}}}}"#, "x".repeat(extra))
+    };
+    let opened = open(&hop, &padded(0), at(base, 0)).unwrap();
+    let added: usize = opened.edits.iter().map(|edit| edit.with.len()).sum();
+    let room = 4096 - padded(0).len() - added;
+    assert!(!open(&hop, &padded(room), at(base, 1)).unwrap().edits.is_empty());
+    let too_large = open(&hop, &padded(room + 1), at(base, 2)).unwrap();
+    assert!(too_large.edits.is_empty() && too_large.injected.is_none());
+    assert_eq!(hop.counters().not_injected(NotInjected::TooLarge), 1);
+    hop.end_all(Outcome::Shutdown, at(base, 3));
+    let untouched = records().into_iter().filter(|r| r.not_injected == Some(NotInjected::TooLarge));
+    assert_eq!(untouched.count(), 1);
+}
+
+#[test]
+fn who_the_peers_are_is_learned_in_both_eras() {
+    let base = Instant::now();
+    let (hop, records) = hop(10);
+    open(&hop, r#"{"id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","clientInfo":{"name":"c","version":"1"}}}"#, at(base, 0));
+    answer(&hop, r#"{"id":1,"result":{"protocolVersion":"2025-06-18","serverInfo":{"name":"s","version":"2"}}}"#, at(base, 1));
+    open(&hop, r#"{"id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"d","version":"3"}}}}"#, at(base, 2));
+    answer(&hop, r#"{"id":2,"result":{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"t","version":"4"}}}}"#, at(base, 3));
+    let seen: Vec<_> = records()
+        .into_iter()
+        .map(|r| (r.protocol_version.unwrap(), r.client.unwrap().name.clone(), r.server.unwrap().name.clone()))
+        .collect();
+    assert_eq!(seen[0], ("2025-06-18".into(), "c".into(), "s".into()));
+    assert_eq!(seen[1], ("2026-07-28".into(), "d".into(), "t".into()));
+}
+
+#[test]
+fn a_parent_comes_from_the_best_carrier() {
+    let base = Instant::now();
+    let (hop, records) = hop(10);
+    let meta = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    open(&hop, &format!(r#"{{"id":1,"method":"ping","params":{{"_meta":{{"traceparent":"{meta}"}}}}}}"#), at(base, 0));
+    open(&hop, CALL, at(base, 1));
+    hop.end_all(Outcome::Shutdown, at(base, 2));
+    let mut sources: Vec<_> = records().into_iter().map(|r| r.context.parent_source.as_str()).collect();
+    sources.sort_unstable();
+    assert_eq!(sources, [ParentSource::Meta.as_str(), ParentSource::Root.as_str()]);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Open(u8),
+    Answer(u8),
+    Cancel(Direction),
+    EndAll,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0_u8..6).prop_map(Step::Open),
+        (0_u8..6).prop_map(Step::Answer),
+        prop_oneof![Just(Direction::ToServer), Just(Direction::ToClient)].prop_map(Step::Cancel),
+        Just(Step::EndAll),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_events_ends_every_call_exactly_once(steps in proptest::collection::vec(step(), 0..60)) {
+        let base = Instant::now();
+        let (hop, records) = hop(4);
+        for (millis, step) in steps.iter().enumerate() {
+            let now = at(base, millis as u64);
+            match step {
+                Step::Open(id) => {
+                    open(&hop, &format!(r#"{{"id":{id},"method":"ping"}}"#), now);
+                }
+                Step::Answer(id) => {
+                    answer(&hop, &format!(r#"{{"id":{id},"result":{{}}}}"#), now);
+                }
+                Step::Cancel(direction) => cancel(&hop, *direction, now),
+                Step::EndAll => hop.end_all(Outcome::Shutdown, now),
+            }
+        }
+        hop.end_all(Outcome::Shutdown, at(base, 1000));
+        let records = records();
+        prop_assert_eq!(records.len() as u64, Counters::get(&hop.counters().calls_seen));
+        let mut spans: Vec<_> = records.iter().map(|r| r.context.context.span_id).collect();
+        spans.sort_unstable();
+        spans.dedup();
+        prop_assert_eq!(spans.len(), records.len());
+    }
+}
