@@ -1,1 +1,8 @@
-fn main() {}
+//! Takes both programs as they are built. Gives the stories that must be true of them, end to end.
+//! Never shares anything between tests but the ClickHouse engine: they run at the same time.
+
+mod bytes;
+mod faults;
+mod kill_switch;
+mod process;
+mod story;

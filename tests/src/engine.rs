@@ -65,7 +65,7 @@ impl Database {
             name: format!("test_{number}"),
             address: engine().address,
         };
-        database.ask("default", &format!("CREATE DATABASE {}", database.name));
+        database.ask("default", "", &format!("CREATE DATABASE {}", database.name));
         database
     }
 
@@ -87,7 +87,21 @@ impl Database {
     /// When the engine refuses it.
     #[must_use]
     pub fn query(&self, sql: &str) -> Vec<Value> {
-        self.ask(&self.name, &format!("{sql} FORMAT JSONEachRow"))
+        self.query_with(sql, &[])
+    }
+
+    /// As `query`, with the values of `{name:Type}` parameters.
+    ///
+    /// # Panics
+    /// When the engine refuses it.
+    #[must_use]
+    pub fn query_with(&self, sql: &str, params: &[(&str, &str)]) -> Vec<Value> {
+        let arguments: String = params
+            .iter()
+            .map(|(name, value)| format!("&param_{name}={}", value.replace(' ', "%20")))
+            .collect();
+        let sql = format!("{sql} FORMAT JSONEachRow");
+        self.ask(&self.name, &arguments, &sql)
             .lines()
             .map(|line| serde_json::from_str(line).expect("a row of JSON"))
             .collect()
@@ -98,7 +112,7 @@ impl Database {
     /// # Panics
     /// When the engine refuses it.
     pub fn execute(&self, sql: &str) {
-        self.ask(&self.name, sql);
+        self.ask(&self.name, "", sql);
     }
 
     /// Spoils the next inserts; see `engine.py`. The engine is shared, so this belongs to tests that run alone.
@@ -113,9 +127,10 @@ impl Database {
         assert_eq!(answer.expect("the engine answers").status, 200);
     }
 
-    fn ask(&self, database: &str, sql: &str) -> String {
+    fn ask(&self, database: &str, arguments: &str, sql: &str) -> String {
         // 64-bit integers as numbers, as the Parquet side prints them.
-        let path = format!("/?database={database}&output_format_json_quote_64bit_integers=0");
+        let path =
+            format!("/?database={database}&output_format_json_quote_64bit_integers=0{arguments}");
         let answer = self
             .connect()
             .send("POST", &path, &[], sql.as_bytes())

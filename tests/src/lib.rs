@@ -16,6 +16,12 @@ pub mod otlp;
 
 pub mod engine;
 
+pub mod collector;
+
+pub mod sidecar;
+
+pub mod python;
+
 pub mod generate;
 
 pub mod splice;

@@ -63,6 +63,13 @@ impl Guarded {
         }
     }
 
+    /// Sends a signal to the child's whole group, as a terminal does.
+    pub fn signal_group(&self, signal: Signal) {
+        if let Some(pid) = pid(self.id()) {
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+
     /// Waits for the end.
     ///
     /// # Panics

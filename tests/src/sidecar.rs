@@ -1,0 +1,257 @@
+//! Takes options. Gives a running sidecar, or the command line that a client spawns, and what its log says at the end.
+//! Never reads its counters but to compare them with what the peers saw.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{
+    Guarded, PATIENCE, eventually, shell_code, wait_for_port_file, without_telemetry_variables,
+};
+use crate::programs;
+
+/// The last line of a sidecar's log: its ledger.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    fields: Value,
+}
+
+impl Summary {
+    /// One of its counts.
+    ///
+    /// # Panics
+    /// When the summary has none of this name.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        self.fields
+            .get(name)
+            .and_then(Value::as_u64)
+            .unwrap_or_else(|| panic!("no count {name} in {}", self.fields))
+    }
+
+    /// Calls that were seen but have no span, for any reason.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        [
+            "dropped_queue_full",
+            "dropped_export_failed",
+            "dropped_partial_success",
+            "dropped_shutdown",
+        ]
+        .iter()
+        .map(|name| self.count(name))
+        .sum()
+    }
+
+    /// Seen = recorded + dropped(by reason).
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn assert_conserved(&self) {
+        assert_eq!(
+            self.count("calls_seen"),
+            self.count("calls_exported") + self.dropped(),
+            "seen = recorded + dropped: {}",
+            self.fields
+        );
+    }
+}
+
+/// Where a sidecar logs to.
+#[derive(Debug)]
+pub struct Log {
+    folder: TempDir,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a scratch folder"),
+        }
+    }
+}
+
+impl Log {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// The options that make a sidecar log here.
+    #[must_use]
+    pub fn options(&self) -> Vec<String> {
+        let file = self.path().display().to_string();
+        [
+            "--log-file",
+            &file,
+            "--log-format",
+            "json",
+            "--log-level",
+            "info",
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+
+    #[must_use]
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(self.path()).unwrap_or_default()
+    }
+
+    /// Waits for the line with this message, and gives its fields.
+    ///
+    /// # Panics
+    /// When it does not come.
+    #[must_use]
+    pub fn wait_for(&self, message: &str) -> Value {
+        eventually(message, PATIENCE, || self.find(message))
+    }
+
+    /// The summary of a sidecar that has ended.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let fields = self
+            .find("summary")
+            .unwrap_or_else(|| panic!("no summary in the log:\n{}", self.text()));
+        Summary { fields }
+    }
+
+    /// # Panics
+    /// When the log has a line of this level.
+    pub fn assert_none_at(&self, level: &str) {
+        let text = self.text();
+        let found = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|line| line.get("level").and_then(Value::as_str) == Some(level));
+        assert!(found.is_none(), "the log has {found:?}");
+    }
+
+    fn find(&self, message: &str) -> Option<Value> {
+        self.text()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .map(flatten)
+            .rfind(|fields| fields.get("message").and_then(Value::as_str) == Some(message))
+    }
+}
+
+/// The fields of an event, whether they stand at the top or under `fields`.
+fn flatten(mut line: Value) -> Value {
+    match line.get_mut("fields").map(Value::take) {
+        Some(fields @ Value::Object(_)) => fields,
+        _ => line,
+    }
+}
+
+/// `toolspan stdio` with these options before the server's command.
+#[must_use]
+pub fn stdio_command(log: &Log, options: &[&str], server: &[&str]) -> Command {
+    let mut command = Command::new(programs::toolspan());
+    command
+        .arg("stdio")
+        .args(log.options())
+        .args(options)
+        .arg("--")
+        .args(server)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    without_telemetry_variables(&mut command);
+    command
+}
+
+/// A running `toolspan http`.
+pub struct Proxy {
+    process: Guarded,
+    address: String,
+    pub log: Log,
+}
+
+impl Proxy {
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(upstream: &str, options: &[&str]) -> Self {
+        Self::start_with(upstream, options, &[])
+    }
+
+    /// With variables of the environment.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with(upstream: &str, options: &[&str], env: &[(&str, &str)]) -> Self {
+        let log = Log::default();
+        let port_file = log.folder.path().join("port");
+        let mut command = Command::new(programs::toolspan());
+        command
+            .args(["http", "--listen", "127.0.0.1:0", "--upstream", upstream])
+            .args(log.options())
+            .arg("--port-file")
+            .arg(&port_file)
+            .args(options)
+            .stdin(Stdio::null());
+        without_telemetry_variables(&mut command);
+        command.envs(env.iter().copied());
+        let mut process = Guarded::spawn(&mut command).expect("the sidecar starts");
+        let address = wait_for_port_file(&port_file, &mut process)
+            .trim()
+            .to_owned();
+        Self {
+            process,
+            address,
+            log,
+        }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// # Panics
+    /// When the port file held no address.
+    #[must_use]
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address.parse().expect("an address in the port file")
+    }
+
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Ends it as an operator would, and gives its ledger.
+    ///
+    /// # Panics
+    /// When it does not end in order.
+    #[must_use]
+    pub fn stop(self) -> Summary {
+        self.stop_and_keep_log().0
+    }
+
+    /// As `stop`, with the log.
+    ///
+    /// # Panics
+    /// When it does not end in order.
+    #[must_use]
+    pub fn stop_and_keep_log(mut self) -> (Summary, Log) {
+        self.process.signal(Signal::TERM);
+        assert_eq!(shell_code(self.process.wait()), 0, "{}", self.log.text());
+        (self.log.summary(), self.log)
+    }
+}
+
+/// A path as an argument.
+///
+/// # Panics
+/// When it is no UTF-8.
+#[must_use]
+pub fn argument(path: &Path) -> &str {
+    path.to_str().expect("a path of UTF-8")
+}
