@@ -18,4 +18,12 @@ pub mod counters;
 
 pub mod export;
 
+pub mod config;
+
+pub mod cli;
+
+pub mod log;
+
 pub mod clock;
+
+pub mod sidecar;

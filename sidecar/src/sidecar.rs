@@ -189,6 +189,7 @@ fn hop_info(common: &HopCommon) -> HopInfo {
         network_protocol_version: Some("1.1"),
         server_address: None,
         server_port: None,
+        service_name: common.service_name.clone(),
     }
 }
 

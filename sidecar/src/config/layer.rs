@@ -103,7 +103,10 @@ impl Layer {
         match TENANT_KEYS.map(|key| self.0.get(key)) {
             [Some(one), Some(other)] => Err(ConfigError::invalid(
                 &one.origin,
-                format!("cannot stand beside {}: they say the same thing", other.origin),
+                format!(
+                    "cannot stand beside {}: they say the same thing",
+                    other.origin
+                ),
             )),
             _ => Ok(()),
         }
@@ -125,7 +128,10 @@ impl Layer {
     /// Only the values whose option passes.
     #[must_use]
     pub(crate) fn only(&self, keep: impl Fn(&Opt) -> bool) -> Self {
-        let kept = self.0.iter().filter(|(key, _)| option(key).is_some_and(&keep));
+        let kept = self
+            .0
+            .iter()
+            .filter(|(key, _)| option(key).is_some_and(&keep));
         Self(kept.map(|(key, given)| (*key, given.clone())).collect())
     }
 

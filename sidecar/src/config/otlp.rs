@@ -80,7 +80,9 @@ impl Standard<'_> {
     fn signal(&mut self, signal: &Signal) -> Result<SignalSettings, ConfigError> {
         let protocol = self.protocol(signal)?;
         let endpoint = self.endpoint(signal, protocol)?;
-        let wanted = self.variable(signal.exporter).is_none_or(|text| text != "none");
+        let wanted = self
+            .variable(signal.exporter)
+            .is_none_or(|text| text != "none");
         let timeout = match self
             .milliseconds(signal.timeout)
             .or_else(|| self.milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT"))
@@ -179,7 +181,10 @@ impl Standard<'_> {
             let (name, value) = pair.split_once('=')?;
             let name = http::HeaderName::try_from(name.trim()).ok()?;
             http::HeaderValue::try_from(value.trim()).ok()?;
-            Some((name.as_str().to_owned(), Secret::new(value.trim().to_owned())))
+            Some((
+                name.as_str().to_owned(),
+                Secret::new(value.trim().to_owned()),
+            ))
         });
         // The text itself is a secret, so the error does not quote it.
         pairs

@@ -22,12 +22,10 @@ impl Values<'_> {
         if let Some(given) = self.0.given(key) {
             return Some(given.clone());
         }
-        let default: toml::Value = toml::from_str::<toml::Table>(&format!(
-            "value = {}",
-            option(key)?.default?
-        ))
-        .ok()?
-        .remove("value")?;
+        let default: toml::Value =
+            toml::from_str::<toml::Table>(&format!("value = {}", option(key)?.default?))
+                .ok()?
+                .remove("value")?;
         let value = match default {
             toml::Value::String(text) => Value::Text(text),
             toml::Value::Integer(number) => Value::Integer(u64::try_from(number).ok()?),
@@ -177,7 +175,10 @@ fn upstream(text: &str) -> Result<Upstream, &'static str> {
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err("must have no path: the client's path is passed on as it is");
     }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     if host.is_empty() {
         return Err("must be http://HOST:PORT");
     }

@@ -1,0 +1,328 @@
+//! Takes flags, environment and the configuration file. Gives the settings of the process, or one clear error.
+//! Order: flag, environment, file, default. Flags and environment describe one hop, lists of hops live in the file.
+//! Never starts anything and never reads a clock.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::export::ExportSettings;
+use crate::record::Side;
+use crate::tenant::TenantRule;
+
+mod layer;
+mod options;
+mod otlp;
+mod print;
+mod service;
+mod values;
+
+pub use layer::{Env, Layer, Origin, Value};
+pub use print::print;
+
+use layer::File;
+use options::Scope;
+use otlp::Standard;
+use values::Values;
+
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}: line {line}: {message}", path.display())]
+    Syntax {
+        path: PathBuf,
+        line: usize,
+        message: String,
+    },
+    #[error("{}: unknown key `{key}`; the nearest known one is `{nearest}`", path.display())]
+    UnknownKey {
+        path: PathBuf,
+        key: String,
+        nearest: &'static str,
+    },
+    #[error("{origin}: {problem}")]
+    Invalid { origin: String, problem: String },
+    #[error("{0}")]
+    Hops(String),
+}
+
+impl ConfigError {
+    fn invalid(origin: &Origin, problem: impl Into<String>) -> Self {
+        Self::Invalid {
+            origin: origin.to_string(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Everything the process was told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `TOOLSPAN_DISABLED`: forward and do nothing else.
+    pub disabled: bool,
+    pub telemetry: ExportSettings,
+    pub log: LogSettings,
+    pub limits: Limits,
+    /// The hops of `toolspan http`.
+    pub hops: Vec<HopSettings>,
+    /// The hop of `toolspan stdio`.
+    pub stdio: HopCommon,
+    /// Variables that cannot be followed; told once the log is open.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogSettings {
+    pub file: Option<PathBuf>,
+    pub format: LogFormat,
+    /// None: WARN on stderr, INFO in a file.
+    pub level: Option<tracing::Level>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub max_open_calls: usize,
+    pub connect_timeout: Duration,
+}
+
+/// What hops of both kinds have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HopCommon {
+    pub tenant: TenantRule,
+    pub side: Side,
+    pub span_pair: bool,
+    pub max_inject_bytes: usize,
+    /// `service.name` of this hop alone, as its `[[hop]]` says.
+    pub service_name: Option<Arc<str>>,
+}
+
+/// One hop of `toolspan http`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HopSettings {
+    pub name: String,
+    pub listen: SocketAddr,
+    pub upstream: Upstream,
+    pub common: HopCommon,
+    pub port_file: Option<PathBuf>,
+}
+
+/// The server behind a hop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Without the brackets of an IPv6 address.
+    pub host: String,
+    pub port: u16,
+    /// As it was given: what a `Host` header would hold.
+    pub authority: String,
+}
+
+/// Which of the hops are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Stdio,
+    Http,
+    /// `toolspan config`: hops are looked at where there are any.
+    Check,
+}
+
+/// Where settings come from.
+pub struct Sources<'a> {
+    pub flags: Layer,
+    pub file: Option<PathBuf>,
+    pub env: Env<'a>,
+}
+
+/// The layers after reading, before their values are judged.
+struct Layers {
+    /// Flags over environment over the top of the file.
+    top: Layer,
+    /// Each hop over the top of the file.
+    hops: Vec<Layer>,
+}
+
+impl Sources<'_> {
+    fn layers(&self) -> Result<Layers, ConfigError> {
+        let file = match &self.file {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        let given = self.flags.over(&Layer::from_env(self.env)?);
+        let of_hop = given.only(|option| option.in_hop() && option.key != "service_name");
+        let listens = of_hop.only(|option| option.scope == Scope::Listener);
+        let hops = match file.hops.as_slice() {
+            [] if listens.is_empty() => Vec::new(),
+            [] => vec![of_hop.over(&Layer::default())],
+            [one] => vec![of_hop.over(one)],
+            many => {
+                if let Some(given) = of_hop.first() {
+                    return Err(ConfigError::Hops(format!(
+                        "{} describes one hop, but the file has {}: set it there",
+                        given.origin,
+                        many.len()
+                    )));
+                }
+                many.to_vec()
+            }
+        };
+        let defaults = file
+            .top
+            .only(|option| option.scope == Scope::Hop && option.key != "service_name");
+        Ok(Layers {
+            top: given.over(&file.top),
+            hops: hops.iter().map(|hop| hop.over(&defaults)).collect(),
+        })
+    }
+}
+
+impl Settings {
+    /// Reads and judges everything.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with the flag, variable or key that holds it.
+    pub fn load(sources: &Sources<'_>, mode: Mode) -> Result<Self, ConfigError> {
+        let layers = sources.layers()?;
+        let top = Values(&layers.top);
+        let mut standard = Standard {
+            values: top,
+            env: sources.env,
+            warnings: Vec::new(),
+        };
+        let mut telemetry = standard.export()?;
+        let warnings = standard.warnings;
+        let hops = match mode {
+            Mode::Stdio => Vec::new(),
+            Mode::Http | Mode::Check => hops(&layers, top.switch("allow_public"))?,
+        };
+        if mode == Mode::Http && hops.is_empty() {
+            return Err(ConfigError::Hops(
+                "nothing to listen on: give --listen and --upstream, or [[hop]] in --config FILE"
+                    .to_owned(),
+            ));
+        }
+        let stdio = common(top, None)?;
+        telemetry.process_tenant = one_tenant(&hops, &stdio, mode);
+        Ok(Self {
+            disabled: is_disabled(sources.env),
+            telemetry,
+            log: log(top)?,
+            limits: Limits {
+                max_open_calls: top.number("max_open_calls", 1)?,
+                connect_timeout: top.seconds("connect_timeout_seconds")?,
+            },
+            hops,
+            stdio,
+            warnings,
+        })
+    }
+}
+
+/// The kill switch.
+#[must_use]
+pub fn is_disabled(env: Env<'_>) -> bool {
+    env("TOOLSPAN_DISABLED").is_some_and(|text| matches!(text.as_str(), "1" | "true"))
+}
+
+fn common(values: Values<'_>, service_name: Option<Arc<str>>) -> Result<HopCommon, ConfigError> {
+    Ok(HopCommon {
+        tenant: values.tenant_rule()?,
+        side: values.side()?,
+        span_pair: values.switch("span_pair"),
+        max_inject_bytes: values.number("max_inject_bytes", 0)?,
+        service_name,
+    })
+}
+
+fn log(values: Values<'_>) -> Result<LogSettings, ConfigError> {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let levels = [
+        ("error", tracing::Level::ERROR),
+        ("warn", tracing::Level::WARN),
+        ("info", tracing::Level::INFO),
+        ("debug", tracing::Level::DEBUG),
+        ("trace", tracing::Level::TRACE),
+    ];
+    Ok(LogSettings {
+        file: values.path("log_file"),
+        format: values.one_of("log_format", &formats)?.unwrap_or_default(),
+        level: values.one_of("log_level", &levels)?,
+    })
+}
+
+fn hops(layers: &Layers, allow_public: bool) -> Result<Vec<HopSettings>, ConfigError> {
+    let mut hops: Vec<HopSettings> = Vec::with_capacity(layers.hops.len());
+    for (index, layer) in layers.hops.iter().enumerate() {
+        let hop = hop(Values(layer), index, allow_public)?;
+        if let Some(other) = hops.iter().find(|other| collide(other, &hop)) {
+            return Err(ConfigError::Hops(format!(
+                "the hops {:?} and {:?} have the same name or the same listen address",
+                other.name, hop.name
+            )));
+        }
+        hops.push(hop);
+    }
+    Ok(hops)
+}
+
+fn collide(one: &HopSettings, other: &HopSettings) -> bool {
+    one.name == other.name || (one.listen == other.listen && one.listen.port() != 0)
+}
+
+fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettings, ConfigError> {
+    let name = values.text("name").map(|(name, _)| name);
+    let missing = |what: &str| {
+        let which = name
+            .clone()
+            .unwrap_or_else(|| format!("number {}", index + 1));
+        ConfigError::Hops(format!("hop {which}: {what} is missing"))
+    };
+    let listen = values
+        .listen(allow_public)?
+        .ok_or_else(|| missing("listen (--listen)"))?;
+    let upstream = values
+        .upstream()?
+        .ok_or_else(|| missing("upstream (--upstream)"))?;
+    let service = values.text("service_name").map(|(name, _)| name.into());
+    Ok(HopSettings {
+        name: name.unwrap_or_else(|| match listen.port() {
+            0 => format!("hop-{}", index + 1),
+            _ => listen.to_string(),
+        }),
+        listen,
+        upstream,
+        common: common(values, service)?,
+        port_file: values.path("port_file"),
+    })
+}
+
+/// The tenant that all hops share by a fixed name, if there is one.
+fn one_tenant(hops: &[HopSettings], stdio: &HopCommon, mode: Mode) -> Option<Arc<str>> {
+    let mut rules: Vec<_> = hops.iter().map(|hop| &hop.common.tenant).collect();
+    if mode == Mode::Stdio {
+        rules.push(&stdio.tenant);
+    }
+    match rules.as_slice() {
+        [TenantRule::Fixed(name), rest @ ..] => {
+            let same =
+                |rule: &&TenantRule| matches!(rule, TenantRule::Fixed(other) if other == name);
+            rest.iter().all(same).then(|| Arc::clone(name))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,411 @@
+use std::io::Write;
+
+use tempfile::NamedTempFile;
+
+use super::options::OPTIONS;
+use super::*;
+use crate::export::Protocol;
+
+/// A configuration file and an environment.
+struct World {
+    file: Option<NamedTempFile>,
+    env: Vec<(&'static str, &'static str)>,
+    flags: Layer,
+}
+
+impl World {
+    fn new(file: &str, env: &[(&'static str, &'static str)], flags: &[(&str, &str)]) -> Self {
+        let mut layer = Layer::default();
+        for (key, value) in flags {
+            layer.flag(key, Some(Value::Text((*value).to_owned())));
+        }
+        let file = (!file.is_empty()).then(|| {
+            let mut on_disk = NamedTempFile::new().unwrap();
+            on_disk.write_all(file.as_bytes()).unwrap();
+            on_disk
+        });
+        Self {
+            file,
+            env: env.to_vec(),
+            flags: layer,
+        }
+    }
+
+    fn with<T>(&self, ask: impl FnOnce(&Sources<'_>) -> T) -> T {
+        let env = |name: &str| {
+            let found = self.env.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        ask(&Sources {
+            flags: self.flags.clone(),
+            file: self.file.as_ref().map(|file| file.path().to_owned()),
+            env: &env,
+        })
+    }
+
+    fn load(&self, mode: Mode) -> Settings {
+        self.with(|sources| Settings::load(sources, mode)).unwrap()
+    }
+
+    fn error(&self, mode: Mode) -> String {
+        let error = self.with(|sources| Settings::load(sources, mode)).err();
+        let text = error.expect("this must be refused").to_string();
+        match &self.file {
+            Some(file) => text.replace(&*file.path().to_string_lossy(), "FILE"),
+            None => text,
+        }
+    }
+}
+
+fn stdio(file: &str) -> Settings {
+    World::new(file, &[], &[]).load(Mode::Stdio)
+}
+
+#[test]
+fn defaults_are_those_that_are_documented() {
+    let settings = stdio("");
+    assert!(!settings.disabled && settings.telemetry.enabled);
+    assert_eq!(settings.telemetry.traces.endpoint, "http://127.0.0.1:4317");
+    assert_eq!(settings.telemetry.traces.protocol, Protocol::Grpc);
+    assert_eq!(settings.telemetry.traces.timeout, Duration::from_secs(30));
+    assert_eq!(
+        settings.telemetry.queue,
+        crate::export::QueueLimits::default()
+    );
+    assert_eq!(settings.telemetry.metrics_interval, Duration::from_secs(10));
+    assert_eq!(settings.limits.max_open_calls, 10_000);
+    assert_eq!(settings.limits.connect_timeout, Duration::from_secs(10));
+    assert_eq!(settings.log, LogSettings::default());
+    let hop = HopCommon {
+        tenant: TenantRule::None,
+        side: Side::Server,
+        span_pair: false,
+        max_inject_bytes: 4_194_304,
+        service_name: None,
+    };
+    assert_eq!(settings.stdio, hop);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let file = "tenant = \"file\"\nside = \"client\"\notlp_endpoint = \"http://file:1\"";
+    let env = [
+        ("TOOLSPAN_TENANT_FROM", "header:X-Tenant"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:1"),
+    ];
+    let of_file = stdio(file);
+    assert_eq!(of_file.stdio.tenant, TenantRule::Fixed("file".into()));
+    assert_eq!(of_file.stdio.side, Side::Client);
+    assert_eq!(of_file.telemetry.process_tenant.as_deref(), Some("file"));
+    let of_env = World::new(file, &env, &[]).load(Mode::Stdio);
+    let header = http::HeaderName::from_static("x-tenant");
+    assert_eq!(of_env.stdio.tenant, TenantRule::Header(header));
+    assert_eq!(of_env.telemetry.traces.endpoint, "http://env:1");
+    assert_eq!(of_env.telemetry.process_tenant, None);
+    let flags = [("tenant", "flag"), ("otlp_endpoint", "http://flag:1")];
+    let of_flag = World::new(file, &env, &flags).load(Mode::Stdio);
+    assert_eq!(of_flag.stdio.tenant, TenantRule::Fixed("flag".into()));
+    assert_eq!(of_flag.telemetry.traces.endpoint, "http://flag:1");
+    assert_eq!(of_flag.stdio.side, Side::Client);
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    let of = |file: &str| World::new(file, &[], &[]).error(Mode::Check);
+    assert_eq!(
+        of("otlp_endpiont = \"x\""),
+        "FILE: unknown key `otlp_endpiont`; the nearest known one is `otlp_endpoint`"
+    );
+    assert_eq!(
+        of("[[hop]]\nlisten_on = \"x\""),
+        "FILE: unknown key `listen_on`; the nearest known one is `listen`"
+    );
+    assert_eq!(
+        of("[[hops]]\nlisten = \"x\""),
+        "FILE: unknown key `hops`; the nearest known one is `hop`"
+    );
+    // Of the process, so it cannot stand in a hop.
+    assert!(of("[[hop]]\nlog_level = \"info\"").contains("unknown key `log_level`"));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let of = |file: &str| World::new(file, &[], &[]).error(Mode::Check);
+    assert_eq!(
+        of("span_pair = 1"),
+        "FILE: `span_pair`: must be true or false"
+    );
+    assert_eq!(
+        of("side = \"left\""),
+        "FILE: `side`: must be server or client, not \"left\""
+    );
+    assert_eq!(
+        of("queue_records = 0"),
+        "FILE: `queue_records`: must be at least 1"
+    );
+    assert_eq!(
+        of("queue_records = -1"),
+        "FILE: `queue_records`: must not be negative"
+    );
+    assert_eq!(
+        of("tenant = \"\""),
+        "FILE: `tenant`: a tenant is 1 to 128 bytes without control characters"
+    );
+    assert_eq!(
+        of("tenant_from = \"cookie:x\""),
+        "FILE: `tenant_from`: must be header:NAME or baggage:KEY"
+    );
+    assert!(of("tenant = \"a\"\ntenant_from = \"header:x\"").contains("cannot stand beside"));
+    assert!(of("otlp_protocol = \"http/json\"").contains("must be grpc or http/protobuf"));
+    assert!(of("otlp_endpoint = \"https://x\"").contains("TLS to the collector"));
+    let world = World::new("", &[("TOOLSPAN_QUEUE_BYTES", "many")], &[]);
+    assert_eq!(
+        world.error(Mode::Stdio),
+        "TOOLSPAN_QUEUE_BYTES: must be a whole number"
+    );
+}
+
+#[test]
+fn a_syntax_error_names_the_line_and_quotes_no_secret() {
+    let error = World::new(
+        "side = \"server\"\notlp_headers = authorization=hunter2",
+        &[],
+        &[],
+    );
+    let error = error.error(Mode::Stdio);
+    assert!(error.starts_with("FILE: line 2: "), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+const TWO_HOPS: &str = "
+tenant = \"top\"
+service_name = \"shop\"
+[[hop]]
+name = \"one\"
+listen = \"127.0.0.1:8080\"
+upstream = \"http://localhost:3000\"
+[[hop]]
+listen = \"[::1]:8081\"
+upstream = \"http://[::1]\"
+tenant_from = \"baggage:tenant.id\"
+service_name = \"billing\"
+span_pair = true
+";
+
+#[test]
+fn hops_of_a_file_take_its_top_as_defaults() {
+    let settings = World::new(TWO_HOPS, &[], &[]).load(Mode::Http);
+    let [one, two] = settings.hops.as_slice() else {
+        panic!("two hops");
+    };
+    assert_eq!(one.name, "one");
+    assert_eq!(one.common.tenant, TenantRule::Fixed("top".into()));
+    assert_eq!(one.common.service_name, None);
+    assert_eq!(
+        (one.upstream.host.as_str(), one.upstream.port),
+        ("localhost", 3000)
+    );
+    assert_eq!(one.upstream.authority, "localhost:3000");
+    assert_eq!(two.name, "[::1]:8081");
+    assert_eq!(two.common.tenant, TenantRule::Baggage("tenant.id".into()));
+    assert_eq!(two.common.service_name.as_deref(), Some("billing"));
+    assert!(two.common.span_pair);
+    assert_eq!((two.upstream.host.as_str(), two.upstream.port), ("::1", 80));
+    assert_eq!(settings.telemetry.service_name.as_deref(), Some("shop"));
+    assert_eq!(settings.telemetry.process_tenant, None);
+}
+
+#[test]
+fn flags_describe_one_hop_and_no_more() {
+    let flags = [
+        ("listen", "127.0.0.1:0"),
+        ("upstream", "http://localhost:1"),
+        ("tenant", "a"),
+    ];
+    let alone = World::new("span_pair = true", &[], &flags).load(Mode::Http);
+    assert_eq!(alone.hops.len(), 1);
+    assert_eq!(alone.hops[0].common.tenant, TenantRule::Fixed("a".into()));
+    assert!(alone.hops[0].common.span_pair);
+    assert_eq!(alone.telemetry.process_tenant.as_deref(), Some("a"));
+    let error = World::new(TWO_HOPS, &[], &[("tenant", "a")]).error(Mode::Http);
+    assert_eq!(
+        error,
+        "--tenant describes one hop, but the file has 2: set it there"
+    );
+    // The service's name in the environment is that of the process.
+    let named = World::new(TWO_HOPS, &[("OTEL_SERVICE_NAME", "env")], &[]).load(Mode::Http);
+    assert_eq!(named.telemetry.service_name.as_deref(), Some("env"));
+    assert_eq!(named.hops[0].common.service_name, None);
+}
+
+#[test]
+fn a_hop_needs_both_its_ends() {
+    let of = |flags: &[(&str, &str)]| World::new("", &[], flags).error(Mode::Http);
+    assert!(of(&[]).starts_with("nothing to listen on"));
+    assert!(of(&[("listen", "127.0.0.1:0")]).contains("upstream (--upstream) is missing"));
+    assert!(of(&[("upstream", "http://x:1")]).contains("listen (--listen) is missing"));
+}
+
+#[test]
+fn listening_for_other_machines_needs_to_be_meant() {
+    let flags = [("listen", "0.0.0.0:8080"), ("upstream", "http://x:1")];
+    let refused = World::new("", &[], &flags).error(Mode::Http);
+    assert!(
+        refused.starts_with("--listen: 0.0.0.0:8080 can be reached"),
+        "{refused}"
+    );
+    let meant = World::new("allow_public = true", &[], &flags).load(Mode::Http);
+    assert_eq!(meant.hops[0].listen.to_string(), "0.0.0.0:8080");
+    let local = [("listen", "localhost:8080"), ("upstream", "http://x:1")];
+    let local = World::new("", &[], &local).load(Mode::Http);
+    assert_eq!(local.hops[0].listen.to_string(), "127.0.0.1:8080");
+}
+
+#[test]
+fn an_upstream_is_a_plain_origin() {
+    for (url, problem) in [
+        ("https://x:1", "TLS to an upstream"),
+        ("http://x:1/mcp", "no path"),
+        ("http://me:secret@x:1", "no"),
+        ("x:1", "must be http://HOST:PORT"),
+        ("", "must be http://HOST:PORT"),
+    ] {
+        let flags = [("listen", "127.0.0.1:0"), ("upstream", url)];
+        let error = World::new("", &[], &flags).error(Mode::Http);
+        assert!(error.contains(problem), "{url}: {error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn two_hops_cannot_share_an_address_or_a_name() {
+    let hop = "[[hop]]\nlisten = \"127.0.0.1:80\"\nupstream = \"http://x:1\"\n";
+    let error = World::new(&hop.repeat(2), &[], &[]).error(Mode::Check);
+    assert!(
+        error.contains("same name or the same listen address"),
+        "{error}"
+    );
+    let free = hop.replace(":80\"", ":0\"").repeat(2);
+    assert_eq!(World::new(&free, &[], &[]).load(Mode::Check).hops.len(), 2);
+}
+
+#[test]
+fn standard_variables_are_followed_signal_by_signal() {
+    let env = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318/base/"),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "http://traces:1/exactly",
+        ),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "500"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "1500"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name = named"),
+    ];
+    let export = World::new("service_name = \"file\"", &env, &[])
+        .load(Mode::Stdio)
+        .telemetry;
+    assert_eq!(export.traces.endpoint, "http://traces:1/exactly");
+    assert_eq!(export.metrics.endpoint, "http://all:4318/base/v1/metrics");
+    assert_eq!(export.traces.protocol, Protocol::HttpProtobuf);
+    assert_eq!(export.traces.timeout, Duration::from_millis(2500));
+    assert_eq!(export.metrics.timeout, Duration::from_millis(500));
+    assert_eq!(export.metrics_interval, Duration::from_millis(1500));
+    assert_eq!(export.service_name.as_deref(), Some("named"));
+}
+
+#[test]
+fn http_without_an_endpoint_goes_to_its_own_port() {
+    let flags = [("otlp_protocol", "http/protobuf")];
+    let env = [("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")];
+    let export = World::new("", &env, &flags).load(Mode::Stdio).telemetry;
+    assert_eq!(export.traces.endpoint, "http://127.0.0.1:4318/v1/traces");
+    assert_eq!(export.metrics.endpoint, "http://127.0.0.1:4318/v1/metrics");
+}
+
+#[test]
+fn a_mistake_in_a_shared_variable_is_a_warning() {
+    let env = [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+    ];
+    let settings = World::new("", &env, &[]).load(Mode::Stdio);
+    assert!(settings.telemetry.enabled);
+    assert_eq!(settings.telemetry.traces.protocol, Protocol::Grpc);
+    assert!(
+        settings
+            .warnings
+            .iter()
+            .any(|text| text.contains("http/json"))
+    );
+    assert!(
+        settings
+            .warnings
+            .iter()
+            .any(|text| text.contains("OTEL_EXPORTER_OTLP_TIMEOUT"))
+    );
+    let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "https://x:1")];
+    let settings = World::new("", &env, &[]).load(Mode::Stdio);
+    assert!(!settings.telemetry.enabled);
+    assert!(settings.warnings[0].contains("nothing is exported"));
+}
+
+#[test]
+fn exporting_can_be_switched_off() {
+    for off in [
+        ("OTEL_SDK_DISABLED", "TRUE"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ] {
+        assert!(
+            !World::new("", &[off], &[])
+                .load(Mode::Stdio)
+                .telemetry
+                .enabled
+        );
+    }
+    let metrics = World::new("", &[("OTEL_METRICS_EXPORTER", "none")], &[]).load(Mode::Stdio);
+    assert!(metrics.telemetry.enabled && !metrics.telemetry.metrics.enabled);
+    let disabled = World::new("", &[("TOOLSPAN_DISABLED", "1")], &[]).load(Mode::Stdio);
+    assert!(disabled.disabled);
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let world = World::new(
+        "otlp_headers = \"authorization=Bearer hunter2, x=y\"",
+        &[],
+        &[],
+    );
+    let settings = world.load(Mode::Stdio);
+    assert_eq!(settings.telemetry.headers[0].1.reveal(), "Bearer hunter2");
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let printed = world.with(print).unwrap();
+    assert!(printed.contains("***") && !printed.contains("hunter2"));
+}
+
+#[test]
+fn what_is_printed_is_a_file_with_the_same_meaning() {
+    let env = [("TOOLSPAN_MAX_OPEN_CALLS", "5")];
+    let world = World::new(TWO_HOPS, &env, &[]);
+    let printed = world.with(print).unwrap();
+    let again = World::new(&printed, &[], &[]).load(Mode::Http);
+    let first = world.load(Mode::Http);
+    assert_eq!(again.hops, first.hops);
+    assert_eq!(again.limits, first.limits);
+    assert_eq!(again.telemetry.traces, first.telemetry.traces);
+    for option in OPTIONS {
+        assert!(printed.contains(&format!("\n# {}: {}\n", option.key, option.doc)));
+    }
+}
+
+#[test]
+fn every_default_can_be_read() {
+    for option in OPTIONS {
+        let Some(default) = option.default else {
+            continue;
+        };
+        let file = format!("{} = {default}", option.key);
+        World::new(&file, &[], &[]).load(Mode::Check);
+    }
+}

@@ -1,0 +1,163 @@
+//! Takes the log settings. Gives one subscriber: warnings on stderr behind a prefix, or everything in a file.
+//! Also listens to the exporter, whose own events never reach the output.
+//! Never writes to stdout, never starts a thread, and survives a stderr that is closed.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::layer::{Layered, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry};
+
+use crate::config::{LogFormat, LogSettings};
+use crate::counters::{Counters, DropReason};
+use crate::export::exporter_events;
+use crate::record::NotInjected;
+
+/// Only our own crate speaks; libraries below it would speak for every message.
+const OUR_TARGET: &str = "toolspan";
+
+#[derive(Debug, Error)]
+pub enum LogError {
+    #[error("cannot open the log file {}: {source}", path.display())]
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("cannot install the log: {0}")]
+    Install(#[from] TryInitError),
+}
+
+/// Opens the log of the process. Call it once.
+///
+/// # Errors
+/// When the log file cannot be opened.
+pub fn init(settings: &LogSettings) -> Result<(), LogError> {
+    let file = match &settings.file {
+        Some(path) => Some(open(path.clone())?),
+        None => None,
+    };
+    let default = if file.is_some() {
+        Level::INFO
+    } else {
+        Level::WARN
+    };
+    let level = settings.level.unwrap_or(default);
+    let output: Box<dyn Layer<Registry> + Send + Sync> = match (file, settings.format) {
+        (Some(file), LogFormat::Text) => text(Arc::new(file), level),
+        (Some(file), LogFormat::Json) => json(Arc::new(file), level),
+        (None, LogFormat::Text) => prefixed(std::io::stderr, level),
+        (None, LogFormat::Json) => json(std::io::stderr, level),
+    };
+    subscriber(output).try_init()?;
+    Ok(())
+}
+
+fn open(path: PathBuf) -> Result<File, LogError> {
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    file.map_err(|source| LogError::File { path, source })
+}
+
+type Output = Box<dyn Layer<Registry> + Send + Sync>;
+
+fn subscriber(
+    output: Output,
+) -> Layered<impl Layer<Layered<Output, Registry>>, Layered<Output, Registry>> {
+    tracing_subscriber::registry()
+        .with(output)
+        .with(exporter_events())
+}
+
+fn ours(level: Level) -> Targets {
+    Targets::new().with_target(OUR_TARGET, level)
+}
+
+fn text(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static, level: Level) -> Output {
+    tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(false)
+        .with_target(false)
+        .log_internal_errors(false)
+        .with_filter(ours(level))
+        .boxed()
+}
+
+fn json(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static, level: Level) -> Output {
+    tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_writer(writer)
+        .log_internal_errors(false)
+        .with_filter(ours(level))
+        .boxed()
+}
+
+fn prefixed(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static, level: Level) -> Output {
+    tracing_subscriber::fmt::layer()
+        .event_format(Prefixed)
+        .with_writer(writer)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .with_filter(ours(level))
+        .boxed()
+}
+
+/// `toolspan: WARN message field=value`: the line stands among those of the wrapped command.
+struct Prefixed;
+
+impl<S, N> FormatEvent<S, N> for Prefixed
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: format::Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "toolspan: {} ", event.metadata().level())?;
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// The one line at the end that says what was seen and what became of it.
+pub fn summary(counters: &Counters) {
+    let skipped = |reason| counters.not_injected(reason);
+    let dropped = |reason| counters.dropped(reason);
+    tracing::info!(
+        calls_seen = Counters::get(&counters.calls_seen),
+        calls_exported = Counters::get(&counters.calls_exported),
+        dropped_queue_full = dropped(DropReason::QueueFull),
+        dropped_export_failed = dropped(DropReason::ExportFailed),
+        dropped_partial_success = dropped(DropReason::PartialSuccess),
+        dropped_shutdown = dropped(DropReason::Shutdown),
+        messages = Counters::get(&counters.messages),
+        malformed = Counters::get(&counters.malformed),
+        late_answers = Counters::get(&counters.late_answers),
+        tenant_unknown = Counters::get(&counters.tenant_unknown),
+        unreadable = Counters::get(&counters.unreadable),
+        not_injected_too_large = skipped(NotInjected::TooLarge),
+        not_injected_content_encoding = skipped(NotInjected::ContentEncoding),
+        not_injected_content_digest = skipped(NotInjected::ContentDigest),
+        not_injected_signature_input = skipped(NotInjected::SignatureInput),
+        not_injected_params_not_object = skipped(NotInjected::ParamsNotObject),
+        not_injected_meta_not_object = skipped(NotInjected::MetaNotObject),
+        not_injected_in_response = skipped(NotInjected::InResponse),
+        "summary"
+    );
+}
+
+#[cfg(test)]
+mod tests;
