@@ -1,8 +1,20 @@
 //! Takes the protobuf bytes of one OTLP export.
-//! Gives whether they are well formed, and how many items can be stored.
-//! Never panics, whatever the bytes are, and never builds message objects on the hot path.
+//! Gives whether they are well formed, how many items can be stored, and the items themselves.
+//! Never panics, whatever the bytes are, and never builds message objects.
+//!
+//! The encoder walks the same bytes with the same rules, so what [`check`] accepts is what gets stored.
 
-use prost::Message;
+mod admission;
+mod metrics;
+mod traces;
+mod value;
+mod wire;
+
+pub use admission::Admission;
+pub use metrics::{Buckets, Exemplar, Kind, Metric, Number, Point, PointAt, Quantile, metrics};
+pub use traces::{Event, Link, Span, SpanAt, traces};
+pub use value::{KeyValue, Resource, Scope, Value};
+pub use wire::Message;
 
 /// What an export carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,7 +49,45 @@ pub struct Checked {
 #[error("malformed OTLP at byte {offset}: {what}")]
 pub struct Malformed {
     pub offset: usize,
+    /// A path and what is wrong there: `resource_spans[0].scope_spans[1].spans[3].name: not UTF-8`.
     pub what: String,
+}
+
+impl Malformed {
+    /// Something wrong with the field `name`.
+    fn field(offset: usize, name: &str, what: &str) -> Self {
+        Self {
+            offset,
+            what: format!("{name}: {what}"),
+        }
+    }
+
+    /// Something wrong between the fields of a message; the caller knows its name.
+    fn message(offset: usize, what: String) -> Self {
+        Self {
+            offset,
+            what: format!(": {what}"),
+        }
+    }
+
+    /// The same, seen from the message that holds `name`. Paths are only built once something is wrong.
+    fn within(mut self, name: &str) -> Self {
+        let dot = if self.what.starts_with(':') { "" } else { "." };
+        self.what.insert_str(0, dot);
+        self.what.insert_str(0, name);
+        self
+    }
+
+    fn within_at(self, name: &str, index: usize) -> Self {
+        self.within(&format!("{name}[{index}]"))
+    }
+
+    fn finish(mut self) -> Self {
+        if let Some(bare) = self.what.strip_prefix(": ") {
+            self.what = bare.to_owned();
+        }
+        self
+    }
 }
 
 /// Validates an export and counts its items.
@@ -46,47 +96,32 @@ pub struct Malformed {
 ///
 /// [`Malformed`] when the bytes are no export of this signal.
 pub fn check(signal: Signal, body: &[u8]) -> Result<Checked, Malformed> {
-    let accepted = match signal {
-        Signal::Traces => count_spans(body),
-        Signal::Metrics => count_points(body),
-    };
-    let accepted = accepted.map_err(|error| Malformed {
-        offset: 0,
-        what: error.to_string(),
-    })?;
-    Ok(Checked {
-        accepted,
-        rejected: 0,
-        reason: None,
-    })
+    let mut checked = Checked::default();
+    let mut admission = Admission::new(body.len());
+    match signal {
+        Signal::Traces => traces(body, |at, resource, scope, span| {
+            checked.count(admission.span(resource, scope, span), || at.to_string());
+        }),
+        Signal::Metrics => metrics(body, |at, resource, scope, metric, _| {
+            checked.count(admission.point(resource, scope, metric), || at.to_string());
+        }),
+    }?;
+    Ok(checked)
 }
 
-fn count_spans(body: &[u8]) -> Result<u64, prost::DecodeError> {
-    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest as Request;
-    let request = Request::decode(body)?;
-    let scopes = request
-        .resource_spans
-        .iter()
-        .flat_map(|resource| &resource.scope_spans);
-    Ok(scopes.map(|scope| scope.spans.len() as u64).sum())
+impl Checked {
+    fn count(&mut self, verdict: Result<(), String>, place: impl Fn() -> String) {
+        match verdict {
+            Ok(()) => self.accepted = self.accepted.saturating_add(1),
+            Err(why) => {
+                self.rejected = self.rejected.saturating_add(1);
+                // The first reason stands for all: an exporter's mistake repeats itself.
+                self.reason
+                    .get_or_insert_with(|| format!("{}{why}", place()));
+            }
+        }
+    }
 }
 
-fn count_points(body: &[u8]) -> Result<u64, prost::DecodeError> {
-    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest as Request;
-    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-    let request = Request::decode(body)?;
-    let scopes = request
-        .resource_metrics
-        .iter()
-        .flat_map(|resource| &resource.scope_metrics);
-    let metrics = scopes.flat_map(|scope| &scope.metrics);
-    let points = metrics.map(|metric| match &metric.data {
-        Some(Data::Gauge(data)) => data.data_points.len(),
-        Some(Data::Sum(data)) => data.data_points.len(),
-        Some(Data::Histogram(data)) => data.data_points.len(),
-        Some(Data::ExponentialHistogram(data)) => data.data_points.len(),
-        Some(Data::Summary(data)) => data.data_points.len(),
-        None => 0,
-    });
-    Ok(points.map(|points| points as u64).sum())
-}
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,9 @@
 //! Gives their rows to a store, once, however often the same block is written.
 //! Never decides what to do about a failure: the pump retries or sets the block aside.
 
+pub mod clickhouse;
+pub mod parquet;
+
 use std::fmt;
 use std::future::Future;
 

@@ -1,0 +1,226 @@
+//! Takes rows as they come.
+//! Gives text: a table for people, JSON or CSV for programs.
+//! Never keeps rows it can write at once; only a table needs all of them, for its widths.
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::csv::WriterBuilder as CsvBuilder;
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::arrow::json::writer::{JsonArray, WriterBuilder as JsonBuilder};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::execution::SendableRecordBatchStream;
+use futures_util::StreamExt;
+
+use super::QueryError;
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns.
+    Table,
+    /// One array of objects.
+    Json,
+    /// With a header; maps and lists as text.
+    Csv,
+}
+
+/// Writes all rows. A reader that goes away (`| head`) is no error.
+pub(super) async fn write(
+    rows: SendableRecordBatchStream,
+    format: Format,
+    out: &mut impl Write,
+) -> Result<(), QueryError> {
+    let written = match format {
+        Format::Table => write_table(rows, out).await,
+        Format::Json => write_json(rows, out).await,
+        Format::Csv => write_csv(rows, out).await,
+    };
+    match written {
+        Err(QueryError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(QueryError::Arrow(error)) if error.to_string().contains("Broken pipe") => Ok(()),
+        other => other,
+    }
+}
+
+async fn write_table(
+    rows: SendableRecordBatchStream,
+    out: &mut impl Write,
+) -> Result<(), QueryError> {
+    let cells = Cells::collect(rows).await?;
+    cells.write(out)?;
+    Ok(())
+}
+
+async fn write_json(
+    mut rows: SendableRecordBatchStream,
+    out: &mut impl Write,
+) -> Result<(), QueryError> {
+    // Keys are always there, so that every object has the same shape.
+    let builder = JsonBuilder::new().with_explicit_nulls(true);
+    let mut writer = builder.build::<_, JsonArray>(&mut *out);
+    while let Some(batch) = rows.next().await {
+        writer.write(&batch?)?;
+    }
+    writer.finish()?;
+    drop(writer);
+    writeln!(out)?;
+    Ok(())
+}
+
+async fn write_csv(
+    mut rows: SendableRecordBatchStream,
+    out: &mut impl Write,
+) -> Result<(), QueryError> {
+    let mut empty = Some(RecordBatch::new_empty(rows.schema()));
+    let mut writer = CsvBuilder::new().with_header(true).build(&mut *out);
+    while let Some(batch) = rows.next().await {
+        writer.write(&flat(&batch?)?)?;
+        empty = None;
+    }
+    if let Some(empty) = empty {
+        writer.write(&flat(&empty)?)?;
+    }
+    Ok(())
+}
+
+/// CSV has no maps and lists: they become text.
+fn flat(batch: &RecordBatch) -> Result<RecordBatch, QueryError> {
+    use datafusion::arrow::array::{ArrayRef, StringArray};
+    use datafusion::arrow::datatypes::Field;
+    let options = FormatOptions::default();
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if !field.data_type().is_nested() {
+            fields.push(field.as_ref().clone());
+            columns.push(std::sync::Arc::clone(column));
+            continue;
+        }
+        let formatter = ArrayFormatter::try_new(column, &options)?;
+        let texts = (0..column.len()).map(|row| Some(formatter.value(row).to_string()));
+        fields.push(Field::new(field.name(), DataType::Utf8, true));
+        columns.push(std::sync::Arc::new(texts.collect::<StringArray>()));
+    }
+    let schema = std::sync::Arc::new(Schema::new(fields));
+    Ok(RecordBatch::try_new(schema, columns)?)
+}
+
+/// Rows as text.
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    pub(super) names: Vec<String>,
+    right: Vec<bool>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+impl Cells {
+    pub(super) async fn collect(mut rows: SendableRecordBatchStream) -> Result<Self, QueryError> {
+        let schema = rows.schema();
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        let right = schema.fields().iter().map(|f| f.data_type().is_numeric());
+        let mut cells = Self {
+            names: names.collect(),
+            right: right.collect(),
+            rows: Vec::new(),
+        };
+        while let Some(batch) = rows.next().await {
+            cells.push(&batch?)?;
+        }
+        Ok(cells)
+    }
+
+    fn push(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+        let options = FormatOptions::default();
+        let columns = batch.columns().iter();
+        let formatters: Vec<_> = columns
+            .map(|column| ArrayFormatter::try_new(column, &options))
+            .collect::<Result<_, _>>()?;
+        for row in 0..batch.num_rows() {
+            let cells = formatters.iter().map(|cell| cell.value(row).to_string());
+            self.rows.push(cells.collect());
+        }
+        Ok(())
+    }
+
+    /// The text in a row's column; empty when there is no such column.
+    pub(super) fn get<'a>(&self, row: &'a [String], name: &str) -> &'a str {
+        let place = self.names.iter().position(|known| known == name);
+        place
+            .and_then(|place| row.get(place))
+            .map_or("", String::as_str)
+    }
+
+    /// Renames columns and rewrites their cells, for people.
+    pub(super) fn dress(&mut self, dress: impl Fn(&str) -> Option<Dress>) {
+        for (place, name) in self.names.iter_mut().enumerate() {
+            let Some(dress) = dress(name) else { continue };
+            for row in &mut self.rows {
+                if let Some(cell) = row.get_mut(place) {
+                    *cell = (dress.cell)(cell);
+                }
+            }
+            *name = dress.name;
+        }
+    }
+
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let width = |place: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(place));
+            let texts = cells.chain(self.names.get(place));
+            texts
+                .map(|text| shown(text).chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.names.len()).map(width).collect();
+        self.line(out, &self.names, &widths)?;
+        let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+        self.line(out, &rule, &widths)?;
+        for row in &self.rows {
+            self.line(out, row, &widths)?;
+        }
+        if self.rows.is_empty() {
+            writeln!(out, "(no rows)")?;
+        }
+        Ok(())
+    }
+
+    fn line(&self, out: &mut impl Write, cells: &[String], widths: &[usize]) -> io::Result<()> {
+        let mut line = String::new();
+        for ((cell, width), right) in cells.iter().zip(widths).zip(&self.right) {
+            let cell = shown(cell);
+            let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+            let parts = if *right {
+                [&pad, &*cell]
+            } else {
+                [&*cell, &pad]
+            };
+            if !line.is_empty() {
+                line.push_str("  ");
+            }
+            line.extend(parts);
+        }
+        writeln!(out, "{}", line.trim_end())
+    }
+}
+
+/// How a column looks to people.
+pub(super) struct Dress {
+    pub(super) name: String,
+    pub(super) cell: fn(&str) -> String,
+}
+
+/// Stored text comes from peers: what could move a terminal's cursor is shown as an escape.
+pub(super) fn shown(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        let safe = text.chars().flat_map(|char| {
+            let escaped = char.is_control().then(|| char.escape_default());
+            let plain = escaped.is_none().then_some(char);
+            escaped.into_iter().flatten().chain(plain)
+        });
+        return safe.collect::<String>().into();
+    }
+    text.into()
+}
