@@ -4,7 +4,35 @@
 //!
 //! The modules stand in the order in which the data passes them; `collector` connects them.
 
+pub mod collector;
+
+pub mod receive;
+
 pub mod otlp;
-pub mod sink;
+
 pub mod tenant;
+
 pub mod wal;
+
+pub mod pump;
+
+pub mod schema;
+
+pub mod encode;
+
+pub mod sink;
+
+pub mod query;
+
+pub mod calendar;
+
+pub mod ledger;
+
+pub mod config;
+
+pub mod clock;
+
+pub mod shutdown;
+
+#[cfg(test)]
+mod sample;

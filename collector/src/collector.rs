@@ -1,0 +1,226 @@
+//! Takes OTLP exports from the receivers.
+//! Gives them a place in the log, then in every sink: OTLP -> batch -> WAL -> blocks -> rows per tenant.
+//! Never answers before the log is durable, and never lets one sink wait for another.
+//!
+//! The whole path: [`Collector::accept`] is the way in, [`run`] joins it to the pumps, each pump is the way out to its
+//! sink. Tenants are found in each row when it is encoded, by the rule in [`crate::tenant`].
+
+mod sinks;
+mod start;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::ledger::{Ledger, Refused};
+use crate::otlp::{self, Signal};
+use crate::receive::{self, Accepted, Intake, Protocol, Received, Refusal, listen};
+use crate::shutdown::{Stop, stop};
+use crate::wal::{AppendError, Draft, Log, Seq};
+use crate::{clock, pump};
+
+pub use start::{StartError, Started};
+
+/// The way in: from a received body to a durable entry.
+pub struct Collector {
+    log: Log,
+    ledger: Arc<Ledger>,
+}
+
+/// A well-formed export: how many of its items are stored, and how many are refused one by one.
+struct Admitted {
+    draft: Draft,
+    partial: Accepted,
+}
+
+/// An export whose entry is on disk. There is no other way to one than the log's answer.
+struct Durable {
+    seq: Option<Seq>,
+    signal: Signal,
+    items: u64,
+    partial: Accepted,
+}
+
+impl Collector {
+    pub fn new(log: Log, ledger: Arc<Ledger>) -> Self {
+        Self { log, ledger }
+    }
+
+    fn admit(received: Received, received_at_unix_nanos: u64) -> Result<Admitted, Refusal> {
+        let Received { signal, body } = received;
+        let checked = otlp::check(signal, &body)
+            .map_err(|malformed| Refusal::Malformed(malformed.to_string()))?;
+        let draft = Draft {
+            received_at_unix_nanos,
+            signal,
+            items: checked.accepted,
+            body,
+        };
+        Ok(Admitted {
+            draft,
+            partial: Accepted {
+                rejected: checked.rejected,
+                reason: checked.reason,
+            },
+        })
+    }
+
+    async fn make_durable(&self, admitted: Admitted) -> Result<Durable, Refusal> {
+        let Admitted { draft, partial } = admitted;
+        let (signal, items) = (draft.signal, draft.items);
+        // Nothing to store needs no entry: clients send empty exports to see whether somebody is there.
+        let seq = if items == 0 {
+            None
+        } else {
+            Some(self.log.append_durable(draft).await.map_err(refusal_of)?)
+        };
+        Ok(Durable {
+            seq,
+            signal,
+            items,
+            partial,
+        })
+    }
+}
+
+impl Intake for Collector {
+    async fn accept(&self, received: Received) -> Result<Accepted, Refusal> {
+        let admitted = Self::admit(received, clock::unix_nanos())?;
+        let durable = self.make_durable(admitted).await?;
+        tracing::trace!(seq = ?durable.seq, items = durable.items, "export is durable");
+        self.ledger
+            .accept(durable.signal, durable.items, durable.partial.rejected);
+        Ok(durable.partial)
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        self.ledger.refuse(match refusal {
+            Refusal::Malformed(_) => Refused::Malformed,
+            Refusal::TooLarge { .. } => Refused::TooLarge,
+            Refusal::Full => Refused::LogFull,
+            Refusal::Unavailable(_) => Refused::LogUnavailable,
+            _ => Refused::Protocol,
+        });
+    }
+
+    fn metrics(&self) -> String {
+        self.ledger.log_bytes.set(self.log.used_bytes());
+        self.ledger.prometheus()
+    }
+}
+
+fn refusal_of(error: AppendError) -> Refusal {
+    match error {
+        AppendError::Full { .. } => Refusal::Full,
+        AppendError::TooLarge { limit, .. } => Refusal::TooLarge { limit },
+        AppendError::Unavailable { what } => Refusal::Unavailable(what.to_string()),
+    }
+}
+
+/// The two sockets, bound before the store is opened: a taken port is the commonest mistake.
+struct Ports {
+    grpc: (TcpListener, SocketAddr),
+    http: (TcpListener, SocketAddr),
+}
+
+impl Ports {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            grpc: listen::listen("--otlp-grpc", &config.otlp_grpc, config.allow_public).await?,
+            http: listen::listen("--otlp-http", &config.otlp_http, config.allow_public).await?,
+        })
+    }
+}
+
+/// Runs a collector until the word to stop, and what then remains to be done within the deadline.
+pub async fn run(config: Config, mut stopped: Stop) -> Result<(), StartError> {
+    const DEADLINE: Duration = Duration::from_secs(5);
+    let ports = Ports::bind(&config).await?;
+    let Started {
+        lock,
+        log,
+        writer,
+        ledger,
+        mut pumps,
+        pumps_stopper,
+    } = start::start(&config).await?;
+    let collector = Arc::new(Collector::new(log, Arc::clone(&ledger)));
+    let (receivers_stopper, receivers_stop) = stop();
+    announce(&config, &ports)?;
+
+    let mut receivers = JoinSet::new();
+    for (protocol, (listener, _)) in [(Protocol::Grpc, ports.grpc), (Protocol::Http, ports.http)] {
+        let (intake, limits) = (Arc::clone(&collector), config.limits());
+        receivers.spawn(receive::serve(
+            listener,
+            protocol,
+            limits,
+            intake,
+            receivers_stop.clone(),
+        ));
+    }
+    let failed = tokio::select! {
+        () = stopped.wait() => None,
+        ended = pumps.join_next() => ended.and_then(Result::err),
+    };
+
+    receivers_stopper.stop();
+    let answered = tokio::time::timeout(DEADLINE, async {
+        while receivers.join_next().await.is_some() {}
+    })
+    .await;
+    pumps_stopper.stop();
+    let drained = tokio::time::timeout(DEADLINE, async {
+        while pumps.join_next().await.is_some() {}
+    })
+    .await;
+    report_end(&ledger, answered.is_ok(), drained.is_ok());
+    receivers.shutdown().await;
+    pumps.shutdown().await;
+    drop(collector);
+    tokio::task::spawn_blocking(move || writer.join())
+        .await
+        .unwrap_or_default();
+    drop(lock);
+    failed.map_or(Ok(()), |error| Err(StartError::Pump(error)))
+}
+
+fn announce(config: &Config, ports: &Ports) -> Result<(), StartError> {
+    let (grpc, http) = (ports.grpc.1, ports.http.1);
+    tracing::info!(%grpc, %http, store = %config.store.display(), version = env!("CARGO_PKG_VERSION"), "listening");
+    let Some(path) = &config.port_file else {
+        return Ok(());
+    };
+    let text = format!("grpc {grpc}\nhttp {http}\n");
+    pump::cursor::replace_file(path, text.as_bytes()).map_err(|source| StartError::Io {
+        action: "write the port file",
+        path: path.clone(),
+        source,
+    })
+}
+
+fn report_end(ledger: &Ledger, answered: bool, drained: bool) {
+    if !answered {
+        tracing::warn!(
+            "some requests were not answered in time; their clients will send them again"
+        );
+    }
+    for sink in &ledger.sinks {
+        let pending = sink.pending.get();
+        if pending > 0 {
+            tracing::warn!(
+                sink = sink.name,
+                pending,
+                "not all is stored yet; it stays in the log for the next start"
+            );
+        }
+    }
+    tracing::info!(drained, ledger = ledger.json(), "stopped");
+}

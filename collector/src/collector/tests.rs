@@ -1,0 +1,260 @@
+use std::path::Path;
+use std::time::Instant;
+
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
+};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
+use tokio::task::JoinHandle;
+use tonic::codec::CompressionEncoding;
+
+use super::*;
+use crate::shutdown::Stopper;
+
+fn config(store: &Path, port_file: &Path) -> Config {
+    Config {
+        store: store.to_owned(),
+        otlp_grpc: "127.0.0.1:0".into(),
+        otlp_http: "127.0.0.1:0".into(),
+        allow_public: false,
+        clickhouse: None,
+        parquet: true,
+        log_quota: 64 << 20,
+        max_export: 1 << 20,
+        port_file: Some(port_file.to_owned()),
+    }
+}
+
+/// A collector in this process.
+struct Running {
+    task: JoinHandle<Result<(), StartError>>,
+    stopper: Stopper,
+    grpc: String,
+    http: String,
+}
+
+impl Running {
+    async fn start(store: &Path) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let port_file = scratch.path().join("ports");
+        let (stopper, stop) = stop();
+        let task = tokio::spawn(run(config(store, &port_file), stop));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !port_file.exists() {
+            assert!(!task.is_finished(), "it ended: {:?}", task.await);
+            assert!(Instant::now() < deadline, "no port file within 20 s");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let text = std::fs::read_to_string(port_file).unwrap();
+        let address = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            format!("http://{}", line.unwrap().trim())
+        };
+        Self {
+            task,
+            stopper,
+            grpc: address("grpc"),
+            http: address("http"),
+        }
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>) -> u16 {
+        let client: Client<_, Full<bytes::Bytes>> =
+            Client::builder(TokioExecutor::new()).build_http();
+        let request = hyper::Request::post(format!("{}{path}", self.http))
+            .header("content-type", "application/x-protobuf")
+            .body(Full::new(body.into()))
+            .unwrap();
+        client.request(request).await.unwrap().status().as_u16()
+    }
+
+    async fn counters(&self) -> String {
+        let client: Client<_, Full<bytes::Bytes>> =
+            Client::builder(TokioExecutor::new()).build_http();
+        let answer = client
+            .get(format!("{}/metrics", self.http).parse().unwrap())
+            .await
+            .unwrap();
+        String::from_utf8(
+            answer
+                .into_body()
+                .collect()
+                .await
+                .unwrap()
+                .to_bytes()
+                .to_vec(),
+        )
+        .unwrap()
+    }
+
+    async fn wait_for_line(&self, line: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let counters = self.counters().await;
+            if counters.lines().any(|counter| counter == line) {
+                return counters;
+            }
+            assert!(Instant::now() < deadline, "no {line:?} in\n{counters}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn end(self) {
+        self.stopper.stop();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn spans(count: u8) -> ExportTraceServiceRequest {
+    let span = |number| Span {
+        trace_id: vec![number; 16],
+        span_id: vec![number; 8],
+        name: format!("span {number}"),
+        ..Span::default()
+    };
+    let scope = ScopeSpans {
+        spans: (1..=count).map(span).collect(),
+        ..ScopeSpans::default()
+    };
+    let resource = ResourceSpans {
+        scope_spans: vec![scope],
+        ..ResourceSpans::default()
+    };
+    ExportTraceServiceRequest {
+        resource_spans: vec![resource],
+    }
+}
+
+fn points(count: u64) -> ExportMetricsServiceRequest {
+    let point = |number| NumberDataPoint {
+        time_unix_nano: number,
+        value: Some(number_data_point::Value::AsDouble(1.0)),
+        ..NumberDataPoint::default()
+    };
+    let gauge = Gauge {
+        data_points: (1..=count).map(point).collect(),
+    };
+    let metric = Metric {
+        name: "m".into(),
+        data: Some(metric::Data::Gauge(gauge)),
+        ..Metric::default()
+    };
+    let scope = ScopeMetrics {
+        metrics: vec![metric],
+        ..ScopeMetrics::default()
+    };
+    let resource = ResourceMetrics {
+        scope_metrics: vec![scope],
+        ..ResourceMetrics::default()
+    };
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![resource],
+    }
+}
+
+fn files(folder: &Path) -> usize {
+    let Ok(found) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let paths = found.map(|file| file.unwrap().path());
+    paths
+        .map(|path| if path.is_dir() { files(&path) } else { 1 })
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_over_both_protocols_are_stored_and_every_item_is_accounted_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Running::start(dir.path()).await;
+    for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
+        let client = TraceServiceClient::connect(collector.grpc.clone())
+            .await
+            .unwrap();
+        let answer = client
+            .send_compressed(encoding)
+            .export(spans(3))
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(answer.partial_success, None);
+    }
+    let mut client = MetricsServiceClient::connect(collector.grpc.clone())
+        .await
+        .unwrap();
+    client.export(points(4)).await.unwrap();
+    assert_eq!(
+        collector.post("/v1/traces", spans(5).encode_to_vec()).await,
+        200
+    );
+    assert_eq!(
+        collector.post("/v1/traces", vec![]).await,
+        200,
+        "an empty export is fine"
+    );
+    assert_eq!(
+        collector.post("/v1/traces", b"\x0a\xff".to_vec()).await,
+        400
+    );
+    assert_eq!(
+        collector.post("/v1/traces", vec![0; (1 << 20) + 1]).await,
+        413
+    );
+    let counters = collector
+        .wait_for_line("toolspan_collector_sink_stored_items_total{sink=\"parquet\"} 15")
+        .await;
+    for line in [
+        "toolspan_collector_exports_total{result=\"accepted\"} 5",
+        "toolspan_collector_exports_total{result=\"malformed\"} 1",
+        "toolspan_collector_exports_total{result=\"too_large\"} 1",
+        "toolspan_collector_items_total{signal=\"traces\",result=\"accepted\"} 11",
+        "toolspan_collector_items_total{signal=\"metrics\",result=\"accepted\"} 4",
+        "toolspan_collector_sink_pending_items{sink=\"parquet\"} 0",
+        "toolspan_collector_sink_uneven_blocks_total{sink=\"parquet\"} 0",
+    ] {
+        assert!(
+            counters.lines().any(|counter| counter == line),
+            "no {line:?} in\n{counters}"
+        );
+    }
+    collector.end().await;
+    assert!(files(&dir.path().join("parquet")) >= 2);
+    assert_eq!(files(&dir.path().join("deadletter")), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_stores_what_was_acknowledged_a_moment_ago() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Running::start(dir.path()).await;
+    assert_eq!(
+        collector.post("/v1/traces", spans(7).encode_to_vec()).await,
+        200
+    );
+    collector.end().await;
+    assert_eq!(files(&dir.path().join("parquet")), 1);
+    let collector = Running::start(dir.path()).await;
+    collector
+        .wait_for_line("toolspan_collector_sink_replayed_items{sink=\"parquet\"} 0")
+        .await;
+    collector.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_has_one_collector() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Running::start(dir.path()).await;
+    let (_stopper, stop) = stop();
+    let error = run(config(dir.path(), &dir.path().join("ports")), stop)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("in use by another collector"), "{error}");
+    collector.end().await;
+}

@@ -1,0 +1,241 @@
+//! Takes connections that speak OTLP over gRPC or HTTP.
+//! Gives each export as one buffer of protobuf bytes to the collector, and its answer back.
+//! Never reads more of a request than the limit, compressed or not, and never knows what happens behind the answer.
+
+pub mod decompress;
+pub mod grpc;
+pub mod http;
+pub mod listen;
+pub mod reply;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::otlp::Signal;
+use crate::shutdown::Stop;
+
+use decompress::Encoding;
+use reply::Answer;
+
+/// An export whose bytes are here, and nothing else is known.
+#[derive(Debug)]
+pub struct Received {
+    pub signal: Signal,
+    pub body: Bytes,
+}
+
+/// An export that is on disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accepted {
+    pub rejected: u64,
+    pub reason: Option<String>,
+}
+
+/// Why an export is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    Malformed(String),
+    #[error("the export is larger than {limit} bytes once decompressed: send smaller batches")]
+    TooLarge { limit: u64 },
+    #[error(
+        "the log is full because the stores are behind; the export was not taken, send it again"
+    )]
+    Full,
+    #[error("the log cannot be written; the export was not taken, send it again: {0}")]
+    Unavailable(String),
+    #[error("the body did not arrive within {} s", limit.as_secs())]
+    Slow { limit: Duration },
+    #[error("the body ended early: {0}")]
+    Cut(String),
+    #[error("{0}")]
+    Media(String),
+    #[error("Content-Encoding {0:?} is not known here: use gzip, zstd or none")]
+    Encoding(String),
+    #[error("{0}")]
+    NoSuchPath(String),
+    #[error("use POST")]
+    Method { allow: &'static str },
+    #[error("{0}")]
+    Unimplemented(String),
+}
+
+/// What takes exports: the collector, or a test.
+pub trait Intake: Send + Sync + 'static {
+    /// Returns when the export is durable, or with the reason why it is not taken.
+    fn accept(&self, received: Received) -> impl Future<Output = Result<Accepted, Refusal>> + Send;
+
+    /// A request that never became an export.
+    fn refused(&self, refusal: &Refusal);
+
+    /// The text served at `/metrics`.
+    fn metrics(&self) -> String;
+}
+
+/// What one request may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub max_export_bytes: u64,
+    /// A body must be here this long after its head.
+    pub body_time: Duration,
+    pub max_connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_export_bytes: 64 << 20,
+            body_time: Duration::from_secs(60),
+            max_connections: 1024,
+        }
+    }
+}
+
+/// What a port speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Grpc,
+    Http,
+}
+
+/// Serves one port until the word to stop; returns when every request it had taken is answered.
+pub async fn serve<I: Intake>(
+    listener: TcpListener,
+    protocol: Protocol,
+    limits: Limits,
+    intake: Arc<I>,
+    mut stop: Stop,
+) {
+    let graceful = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let builder = connection_builder();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.wait() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let Some((stream, slot)) = accepted else {
+            continue;
+        };
+        let intake = Arc::clone(&intake);
+        let service = hyper::service::service_fn(move |request| {
+            let intake = Arc::clone(&intake);
+            async move {
+                Ok::<_, std::convert::Infallible>(answer(protocol, limits, &*intake, request).await)
+            }
+        });
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended with an error");
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+fn connection_builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(30));
+    // Windows above a usual export: the default of 64 KiB makes every export wait for the acknowledgement of its parts.
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(16 << 20)
+        .max_frame_size(1 << 20)
+        .max_concurrent_streams(256);
+    builder
+}
+
+/// The next connection, once there is a slot for it.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // Without it small answers wait for the peer's delayed acknowledgement. It cannot fail on a live socket.
+            let _ = stream.set_nodelay(true);
+            Some((stream, slot))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn answer<I: Intake>(
+    protocol: Protocol,
+    limits: Limits,
+    intake: &I,
+    request: hyper::Request<Incoming>,
+) -> Answer {
+    match protocol {
+        Protocol::Grpc => grpc::answer(limits, intake, request).await,
+        Protocol::Http => http::answer(limits, intake, request).await,
+    }
+}
+
+/// The whole body, if it is within the limits.
+async fn read_body<B>(body: B, limits: Limits) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let limit = limits.max_export_bytes;
+    let size = usize::try_from(limit).unwrap_or(usize::MAX);
+    if body.size_hint().lower() > limit {
+        return Err(Refusal::TooLarge { limit });
+    }
+    match tokio::time::timeout(limits.body_time, Limited::new(body, size).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Refusal::TooLarge { limit })
+        }
+        Ok(Err(error)) => Err(Refusal::Cut(error.to_string())),
+        Err(_) => Err(Refusal::Slow {
+            limit: limits.body_time,
+        }),
+    }
+}
+
+/// Decompresses where it delays nobody else.
+async fn decode(body: Bytes, encoding: Encoding, limits: Limits) -> Result<Bytes, Refusal> {
+    const INLINE: usize = 32 << 10;
+    if encoding == Encoding::Identity || body.len() <= INLINE {
+        return decompress::decompress(body, encoding, limits.max_export_bytes);
+    }
+    let task = tokio::task::spawn_blocking(move || {
+        decompress::decompress(body, encoding, limits.max_export_bytes)
+    });
+    task.await
+        .unwrap_or_else(|error| Err(Refusal::Unavailable(error.to_string())))
+}
