@@ -1,5 +1,5 @@
-//! Takes a byte that chooses the signal, and an export. Gives nothing.
-//! Never lets the collector accept what protobuf's own decoder would refuse, or count it differently.
+//! Takes a byte that chooses the signal, and an export. Gives nothing: it panics on a broken promise.
+//! Never lets the collector lose a span or a point that protobuf's own decoder finds.
 #![no_main]
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest as Metrics;
@@ -12,27 +12,24 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((choice, export)) = bytes.split_first() else {
         return;
     };
+    // The decoder refuses fields that the collector passes over, so only what both take is compared.
     if choice % 2 == 0 {
-        compare(Signal::Traces, export, |export| {
-            Traces::decode(export).ok().map(|export| spans(&export))
-        });
-    } else {
-        compare(Signal::Metrics, export, |export| {
-            Metrics::decode(export).ok().map(|export| points(&export))
-        });
+        if let (Some(counted), Ok(oracle)) =
+            (counted(Signal::Traces, export), Traces::decode(export))
+        {
+            assert_eq!(counted, spans(&oracle), "spans");
+        }
+    } else if let (Some(counted), Ok(oracle)) =
+        (counted(Signal::Metrics, export), Metrics::decode(export))
+    {
+        // The decoder forgets pieces of a metric's data that stand before data of another kind.
+        assert!(counted >= points(&oracle), "points");
     }
 });
 
-fn compare(signal: Signal, export: &[u8], oracle: impl Fn(&[u8]) -> Option<u64>) {
-    let Ok(checked) = check(signal, export) else {
-        return;
-    };
-    let counted = checked.accepted + checked.rejected;
-    assert_eq!(
-        Some(counted),
-        oracle(export),
-        "accepted, or counted wrongly"
-    );
+fn counted(signal: Signal, export: &[u8]) -> Option<u64> {
+    let checked = check(signal, export).ok()?;
+    Some(checked.accepted + checked.rejected)
 }
 
 fn spans(export: &Traces) -> u64 {
@@ -46,8 +43,8 @@ fn points(export: &Metrics) -> u64 {
         .iter()
         .flat_map(|r| &r.scope_metrics);
     let metrics = scopes.flat_map(|scope| &scope.metrics);
-    let points = metrics.filter_map(|metric| metric.data.as_ref());
-    let counts = points.map(|data| match data {
+    let data = metrics.filter_map(|metric| metric.data.as_ref());
+    let counts = data.map(|data| match data {
         Data::Gauge(data) => data.data_points.len(),
         Data::Sum(data) => data.data_points.len(),
         Data::Histogram(data) => data.data_points.len(),

@@ -60,7 +60,18 @@ impl Options {
     }
 }
 
+/// Other work on the machine takes its share from every row, but not the same share.
+fn warn_when_busy() -> Result<()> {
+    let text = std::fs::read_to_string("/proc/loadavg")?;
+    let load: f64 = text.split(' ').next().unwrap_or_default().parse()?;
+    if load > 0.7 {
+        println!("the machine is busy (load average {load}): the figures will vary");
+    }
+    Ok(())
+}
+
 pub fn run(args: &Args) -> Result<()> {
+    warn_when_busy()?;
     match &args.bench {
         Bench::Hop(options) => hop::run(options),
         Bench::Stdio(options) => stdio::run(options),

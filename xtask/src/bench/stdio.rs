@@ -26,6 +26,7 @@ struct Run {
     place: usize,
     round: u32,
     report: Value,
+    spans_per_call: Option<f64>,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -40,12 +41,18 @@ pub fn run(options: &Options) -> Result<()> {
             at.move_background(sink.pid())?;
             for row in &rows {
                 let mut client = client(&programs, options, &sink, row)?;
+                let before = sink.spans()?;
                 let report = at.start_path(|| report_of(&mut client))?;
+                let spans_per_call = match *row {
+                    "toolspan" => Some(spans_per_call(&sink, before, &report)?),
+                    _ => None,
+                };
                 runs.push(Run {
                     row,
                     place,
                     round,
                     report,
+                    spans_per_call,
                 });
             }
         }
@@ -60,6 +67,12 @@ pub fn run(options: &Options) -> Result<()> {
     }
     print_verdicts(options, &ratios);
     Ok(())
+}
+
+fn spans_per_call(sink: &Sink, before: u64, report: &Value) -> Result<f64> {
+    // The call for the big result is not among the calls that were timed.
+    let calls = number(report, "calls")? + 1.0;
+    Ok(sink.settle(before, calls as u64)? as f64 / calls)
 }
 
 fn client(programs: &Programs, options: &Options, sink: &Sink, row: &str) -> Result<Command> {
@@ -119,6 +132,7 @@ fn print_rows(options: &Options, runs: &[&Run]) {
         "CPU us/call",
         "idle MiB",
         "10 MB copies",
+        "spans/call",
     ];
     println!("{}", row("", &headings.map(str::to_owned)));
     for name in ROWS.into_iter().filter(|name| options.wants(name)) {
@@ -127,6 +141,8 @@ fn print_rows(options: &Options, runs: &[&Run]) {
         let cpu = of(runs, name, |report| {
             Some(number(report, "cpu_us").ok()? / number(report, "calls").ok()?)
         });
+        let same = runs.iter().filter(|run| run.row == name);
+        let spans = same.filter_map(|run| run.spans_per_call);
         let cells = [
             cell(get("per_second"), 0),
             cell(get("p50_us"), 1),
@@ -136,6 +152,7 @@ fn print_rows(options: &Options, runs: &[&Run]) {
             cell(only_hop(cpu), 1),
             cell(only_hop(get("idle_kib")).map(|kib| kib / 1024.0), 1),
             cell(only_hop(of(runs, name, copies)), 2),
+            cell(median(spans), 3),
         ];
         println!("{}", row(name, &cells));
     }
