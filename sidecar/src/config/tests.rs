@@ -1,10 +1,12 @@
 use std::io::Write;
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use super::options::OPTIONS;
 use super::*;
 use crate::export::Protocol;
+use crate::record::Side;
 
 /// A configuration file and an environment.
 struct World {

@@ -177,10 +177,6 @@ impl Outbox {
     fn in_flight(&self) -> u64 {
         self.flights.values().map(|flight| flight.calls).sum()
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.pending == 0 && self.flights.is_empty()
-    }
 }
 
 /// The collector counts spans, we count calls. Which spans it refused it does not say, so a

@@ -28,6 +28,8 @@ mod process;
 const MAX_TENANTS: usize = 200;
 /// Points of one histogram of one tenant; the SDK sums what comes beyond under `otel.metric.overflow`.
 const MAX_POINTS: usize = 500;
+/// Points of one sum of the process: one for each reason. The SDK makes room for all of them at once.
+const MAX_PROCESS_POINTS: usize = 16;
 
 /// A reader that we collect from and the provider feeds.
 #[derive(Debug, Clone)]
@@ -141,7 +143,7 @@ impl Points {
         counters: &Arc<Counters>,
         process_tenant: Option<Arc<str>>,
     ) -> Self {
-        let process = meters(&resources, temporality, None);
+        let process = meters(&resources, temporality, None, MAX_PROCESS_POINTS);
         process::observe(&process.meter, counters, process_tenant);
         Self {
             resources,
@@ -191,10 +193,9 @@ impl Points {
         }
         let tenant = Arc::clone(&key.tenant);
         let (resources, temporality) = (&self.resources, self.temporality);
-        let meters = self
-            .meters
-            .entry(key)
-            .or_insert_with_key(|key| meters(resources, temporality, key.service.as_deref()));
+        let meters = self.meters.entry(key).or_insert_with_key(|key| {
+            meters(resources, temporality, key.service.as_deref(), MAX_POINTS)
+        });
         (meters, tenant, overflow)
     }
 
@@ -215,11 +216,21 @@ fn sides(marked: Side, pair: bool) -> impl Iterator<Item = Side> {
         .flatten()
 }
 
-fn meters(resources: &Resources, temporality: Temporality, service: Option<&str>) -> Meters {
+fn meters(
+    resources: &Resources,
+    temporality: Temporality,
+    service: Option<&str>,
+    max_points: usize,
+) -> Meters {
     let reader = ManualReader::builder()
         .with_temporality(temporality)
         .build();
     let reader = Reader(Arc::new(reader));
+    // Every instrument keeps its definition and gets our cap.
+    let capped = move |_: &Instrument| {
+        let stream = Stream::builder().with_cardinality_limit(max_points);
+        stream.build().ok()
+    };
     let provider = SdkMeterProvider::builder()
         .with_resource(resources.of(service))
         .with_reader(reader.clone())
@@ -234,14 +245,6 @@ fn meters(resources: &Resources, temporality: Temporality, service: Option<&str>
         reader,
         histograms: [const { None }; HISTOGRAMS.len()],
     }
-}
-
-/// Every instrument keeps its definition and gets our cap.
-fn capped(_: &Instrument) -> Option<Stream> {
-    Stream::builder()
-        .with_cardinality_limit(MAX_POINTS)
-        .build()
-        .ok()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::InstrumentationScope;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at};
 
 use crate::clock;
 use crate::counters::Counters;
@@ -41,6 +41,8 @@ pub(super) struct Worker<S> {
     scope: InstrumentationScope,
     calls: Vec<CallRecord>,
     sessions: Vec<SessionRecord>,
+    /// When what waits in the queue is to be collected, if anything waits.
+    linger: Option<Instant>,
     flights: JoinSet<Verdict>,
     ids: HashMap<Id, FlightId>,
     /// At most one round of metrics at a time.
@@ -52,8 +54,6 @@ enum Event {
     LingerOver,
     Landed(Option<Result<(Id, Verdict), JoinError>>),
     MetricsDue,
-    RoundOver,
-    Deadline,
 }
 
 impl<S: Sink> Worker<S> {
@@ -77,6 +77,7 @@ impl<S: Sink> Worker<S> {
                 .build(),
             calls: Vec::new(),
             sessions: Vec::new(),
+            linger: None,
             flights: JoinSet::new(),
             ids: HashMap::new(),
             round: JoinSet::new(),
@@ -88,68 +89,58 @@ impl<S: Sink> Worker<S> {
         let first = clock::instant() + self.pace.metrics_interval;
         let mut metrics = interval_at(first.into(), self.pace.metrics_interval);
         metrics.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut linger: Option<Instant> = None;
         let deadline = loop {
             let event = tokio::select! {
                 () = self.queue.woken() => Event::Woken,
-                () = until(linger) => Event::LingerOver,
+                () = until(self.linger) => Event::LingerOver,
                 landed = self.flights.join_next_with_id(), if !self.flights.is_empty() => Event::Landed(landed),
                 _ = metrics.tick() => Event::MetricsDue,
             };
+            if let Some(deadline) = self.queue.closed() {
+                if let Event::Landed(landed) = event {
+                    self.landed(landed);
+                }
+                break deadline;
+            }
             match event {
+                Event::Woken if self.queue.len() >= WAKE_AT => self.collect(),
                 Event::Woken => {
-                    if let Some(deadline) = self.queue.closed() {
-                        break deadline;
-                    }
-                    if self.queue.len() >= WAKE_AT {
-                        linger = None;
-                        self.collect();
-                    } else {
-                        linger.get_or_insert_with(|| clock::instant() + self.pace.linger);
-                    }
+                    let over = || clock::instant() + self.pace.linger;
+                    self.linger.get_or_insert_with(over);
                 }
-                Event::LingerOver => {
-                    linger = None;
-                    self.collect();
-                }
+                Event::LingerOver => self.collect(),
                 Event::Landed(landed) => self.landed(landed),
                 Event::MetricsDue => {
                     self.collect();
                     self.start_round();
                 }
-                Event::RoundOver | Event::Deadline => {}
             }
             self.launch();
         };
         self.drain(deadline).await;
     }
 
+    /// Sends the last spans, then the last points: they count those spans too.
     async fn drain(&mut self, deadline: Instant) {
-        self.collect();
-        self.round.abort_all();
-        while self.round.join_next().await.is_some() {}
-        self.start_round();
-        loop {
+        let flush = async {
+            self.collect();
             self.launch();
-            if self.outbox.is_empty() && self.round.is_empty() {
-                return;
+            while let Some(landed) = self.flights.join_next_with_id().await {
+                self.landed(Some(landed));
+                self.launch();
             }
-            let event = tokio::select! {
-                landed = self.flights.join_next_with_id(), if !self.flights.is_empty() => Event::Landed(landed),
-                _ = self.round.join_next(), if !self.round.is_empty() => Event::RoundOver,
-                () = sleep_until(deadline.into()) => Event::Deadline,
-            };
-            match event {
-                Event::Landed(landed) => self.landed(landed),
-                Event::Deadline => break,
-                _ => {}
-            }
-        }
+            self.round.shutdown().await;
+            self.start_round();
+            while self.round.join_next().await.is_some() {}
+        };
+        // What is late is abandoned, and says so in the ledger.
+        let _late = timeout_at(deadline.into(), flush).await;
         self.outbox.abandon();
     }
 
     /// Sorts what waits in the queue by tenant, and measures it.
     fn collect(&mut self) {
+        self.linger = None;
         self.queue.take(&mut self.calls, &mut self.sessions);
         for record in self.calls.drain(..) {
             if let Some(points) = &mut self.points {

@@ -1,0 +1,88 @@
+//! Takes nothing. Gives the settings as the rest of the program reads them, each already judged.
+//! Never holds a text that still has to be understood.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::export::ExportSettings;
+use crate::record::Side;
+use crate::tenant::TenantRule;
+
+/// Everything the process was told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `TOOLSPAN_DISABLED`: forward and do nothing else.
+    pub disabled: bool,
+    pub telemetry: ExportSettings,
+    pub log: LogSettings,
+    pub limits: Limits,
+    /// The hops of `toolspan http`.
+    pub hops: Vec<HopSettings>,
+    /// The hop of `toolspan stdio`.
+    pub stdio: HopCommon,
+    /// Variables that cannot be followed; told once the log is open.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogSettings {
+    pub file: Option<PathBuf>,
+    pub format: LogFormat,
+    /// None: WARN on stderr, INFO in a file.
+    pub level: Option<tracing::Level>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub max_open_calls: usize,
+    pub connect_timeout: Duration,
+}
+
+/// What hops of both kinds have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HopCommon {
+    pub tenant: TenantRule,
+    pub side: Side,
+    pub span_pair: bool,
+    pub max_inject_bytes: usize,
+    /// `service.name` of this hop alone, as its `[[hop]]` says.
+    pub service_name: Option<Arc<str>>,
+}
+
+/// One hop of `toolspan http`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HopSettings {
+    pub name: String,
+    pub listen: SocketAddr,
+    pub upstream: Upstream,
+    pub common: HopCommon,
+    pub port_file: Option<PathBuf>,
+}
+
+/// The server behind a hop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Without the brackets of an IPv6 address.
+    pub host: String,
+    pub port: u16,
+    /// As it was given: what a `Host` header would hold.
+    pub authority: String,
+}
+
+/// Which of the hops are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Stdio,
+    Http,
+    /// `toolspan config`: hops are looked at where there are any.
+    Check,
+}
