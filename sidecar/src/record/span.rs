@@ -12,7 +12,9 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::{CallContext, CallRecord, Implementation, ParentSource, Side, Target, TraceContext};
+use super::{
+    CallContext, CallRecord, HopInfo, Implementation, ParentSource, Side, Target, TraceContext,
+};
 use crate::record::names;
 
 /// Attributes of an ordinary tool call, with room for an error.
@@ -188,7 +190,37 @@ impl Attributes {
         self.put(version, Arc::clone(&peer.version));
     }
 
-    fn put_address(&mut self, peer: SocketAddr) {
+    fn put_request(&mut self, method: Cow<'static, str>, target: Option<Target>, id: Box<str>) {
+        if method == names::TOOLS_CALL {
+            self.put(names::GEN_AI_OPERATION_NAME, names::EXECUTE_TOOL);
+        }
+        self.put(names::MCP_METHOD_NAME, method);
+        match target {
+            Some(Target::Tool(name)) => self.put_text(names::GEN_AI_TOOL_NAME, name),
+            Some(Target::Prompt(name)) => self.put_text(names::GEN_AI_PROMPT_NAME, name),
+            Some(Target::Resource(uri)) => self.put_text(names::MCP_RESOURCE_URI, uri),
+            None => {}
+        }
+        if !id.is_empty() {
+            self.put_text(names::JSONRPC_REQUEST_ID, id);
+        }
+    }
+
+    fn put_network(&mut self, hop: &HopInfo) {
+        self.put(names::NETWORK_TRANSPORT, hop.network_transport);
+        self.put_some(names::NETWORK_PROTOCOL_NAME, hop.network_protocol_name);
+        self.put_some(
+            names::NETWORK_PROTOCOL_VERSION,
+            hop.network_protocol_version,
+        );
+    }
+
+    fn put_server(&mut self, hop: &HopInfo) {
+        self.put_some(names::SERVER_ADDRESS, hop.server_address.clone());
+        self.put_some(names::SERVER_PORT, hop.server_port.map(i64::from));
+    }
+
+    fn put_client(&mut self, peer: SocketAddr) {
         self.put(names::CLIENT_ADDRESS, peer.ip().to_string());
         self.put(names::CLIENT_PORT, i64::from(peer.port()));
     }
@@ -208,19 +240,7 @@ fn attributes(
     out.put(names::TENANT_SOURCE, record.tenant.source.as_str());
     out.put(names::PARENT_SOURCE, record.context.parent_source.as_str());
     out.put(names::OUTCOME, record.outcome.as_str());
-    if method == names::TOOLS_CALL {
-        out.put(names::GEN_AI_OPERATION_NAME, names::EXECUTE_TOOL);
-    }
-    out.put(names::MCP_METHOD_NAME, method);
-    match record.target {
-        Some(Target::Tool(name)) => out.put_text(names::GEN_AI_TOOL_NAME, name),
-        Some(Target::Prompt(name)) => out.put_text(names::GEN_AI_PROMPT_NAME, name),
-        Some(Target::Resource(uri)) => out.put_text(names::MCP_RESOURCE_URI, uri),
-        None => {}
-    }
-    if !record.request_id.is_empty() {
-        out.put_text(names::JSONRPC_REQUEST_ID, record.request_id);
-    }
+    out.put_request(method, record.target, record.request_id);
     let code = record.outcome.rpc_status_code();
     out.put_some(
         names::RPC_RESPONSE_STATUS_CODE,
@@ -230,25 +250,12 @@ fn attributes(
     out.put_some(names::MCP_PROTOCOL_VERSION, record.protocol_version);
     let session = record.session.map(|session| format!("{session:016x}"));
     out.put_some(names::MCP_SESSION_ID, session);
-    let hop = &record.hop;
-    out.put(names::NETWORK_TRANSPORT, hop.network_transport);
-    out.put_some(names::NETWORK_PROTOCOL_NAME, hop.network_protocol_name);
-    out.put_some(
-        names::NETWORK_PROTOCOL_VERSION,
-        hop.network_protocol_version,
-    );
-    match side {
+    out.put_network(&record.hop);
+    match (side, record.client_address) {
         // A request of the server goes the other way: the hop's address is not its receiver.
-        Side::Client if record.side == hop.side => {
-            out.put_some(names::SERVER_ADDRESS, hop.server_address.clone());
-            out.put_some(names::SERVER_PORT, hop.server_port.map(i64::from));
-        }
-        Side::Client => {}
-        Side::Server => {
-            if let Some(peer) = record.client_address {
-                out.put_address(peer);
-            }
-        }
+        (Side::Client, _) if record.side == record.hop.side => out.put_server(&record.hop),
+        (Side::Server, Some(peer)) => out.put_client(peer),
+        _ => {}
     }
     if let Some(peer) = &record.client {
         out.put_peer(names::CLIENT_NAME, names::CLIENT_VERSION, peer);
