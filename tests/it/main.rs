@@ -1,8 +1,11 @@
 //! Takes both programs as they are built. Gives the stories that must be true of them, end to end.
 //! Never shares anything between tests but the ClickHouse engine: they run at the same time.
 
+mod ack_trace;
 mod bytes;
+mod crash;
 mod faults;
 mod kill_switch;
 mod process;
+mod stores;
 mod story;

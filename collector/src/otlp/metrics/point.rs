@@ -82,6 +82,8 @@ impl<'a> Point<'a> {
         attributes.clear();
         *self = Self {
             attributes,
+            // In a summary an absent sum is 0; in the histograms it is unknown.
+            sum: (kind == Kind::Summary).then_some(0.0),
             ..Self::default()
         };
         message.each(|field| match kind {

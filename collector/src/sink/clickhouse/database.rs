@@ -152,35 +152,22 @@ impl Database {
     ///
     /// When the server cannot be asked.
     pub async fn found(&self) -> Result<Found, ApplyError> {
-        let count = "SELECT count() FROM system.tables WHERE database = {db:String}";
-        let tables: u64 = self.ask(count).await?;
-        if tables == 0 {
+        let tables = "SELECT count() FROM system.tables WHERE database = ?";
+        let all = self.client.query(tables).bind(&self.name);
+        if all.fetch_one::<u64>().await? == 0 {
             return Ok(Found::Empty);
         }
-        let ours = format!("{count} AND name = '{}'", ddl::VERSION_TABLE);
-        let ours: u64 = self.ask(&ours).await?;
-        if ours == 0 {
+        let ours = self.client.query(&format!("{tables} AND name = ?"));
+        let ours = ours.bind(&self.name).bind(ddl::VERSION_TABLE);
+        if ours.fetch_one::<u64>().await? == 0 {
             return Ok(Found::Foreign);
         }
-        let version = format!(
-            "SELECT max(Version) FROM {}.{}",
-            ddl::quoted(&self.name),
-            ddl::VERSION_TABLE
-        );
-        let version: u32 = self.ask(&version).await?;
-        Ok(if version == 0 {
-            Found::Empty
-        } else {
-            Found::Version(version)
-        })
-    }
-
-    async fn ask<T>(&self, sql: &str) -> Result<T, ApplyError>
-    where
-        T: clickhouse::RowOwned + clickhouse::RowRead,
-    {
-        let query = self.client.query_raw(sql).param("db", &self.name);
-        Ok(query.fetch_one::<T>().await?)
+        let table = format!("{}.{}", ddl::quoted(&self.name), ddl::VERSION_TABLE);
+        let version = format!("SELECT max(Version) FROM {table}");
+        match self.client.query_raw(&version).fetch_one::<u32>().await? {
+            0 => Ok(Found::Empty),
+            version => Ok(Found::Version(version)),
+        }
     }
 
     async fn run(&self, statements: &[String]) -> Result<(), ApplyError> {
