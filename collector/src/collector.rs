@@ -222,5 +222,5 @@ fn report_end(ledger: &Ledger, answered: bool, drained: bool) {
             );
         }
     }
-    tracing::info!(drained, ledger = ledger.json(), "stopped");
+    tracing::info!(drained, ledger = %ledger.line(), "stopped");
 }

@@ -214,13 +214,12 @@ impl Ledger {
         text
     }
 
-    /// The counters as one JSON object, for the last log line.
-    pub fn json(&self) -> String {
-        let fields = self.samples().into_iter().map(|sample| {
-            let key = format!("{}{}", sample.name, braced(&sample.labels));
-            (key, serde_json::Value::from(sample.value))
-        });
-        serde_json::Value::Object(fields.collect()).to_string()
+    /// The counters that are not 0, for the last log line.
+    pub fn line(&self) -> String {
+        let counted = self.samples().into_iter().filter(|sample| sample.value > 0);
+        let words = counted
+            .map(|sample| format!("{}{}={}", sample.name, braced(&sample.labels), sample.value));
+        words.collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -2,7 +2,7 @@
 //! Gives the work to the library, and says how it ended.
 //! Never does anything itself.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -142,6 +142,7 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let config = args.check()?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(args.log_filter()?)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.init(),
@@ -161,6 +162,7 @@ where
     let warnings = tracing_subscriber::EnvFilter::new("warn");
     tracing_subscriber::fmt()
         .with_env_filter(warnings)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     Ok(runtime()?.block_on(command)?)
