@@ -153,10 +153,8 @@ fn parent() -> Option<OwnedFd> {
 
 /// Passes the signals that ask a process to do something on to the command, once each.
 fn forward_signals(control: &Arc<guard::Control>) -> io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-    let mut signals = signal_hook::iterator::Signals::new([
-        SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
-    ])?;
+    let mut signals = signal_hook::iterator::Signals::new(guard::FORWARDED)?;
+    guard::hold_signals(false);
     let control = Arc::clone(control);
     std::thread::Builder::new()
         .name("signals".into())

@@ -128,7 +128,40 @@ fn decode([kind, a, b, c, d]: [u8; 5]) -> Exit {
     }
 }
 
-/// Starts `command` below a guard. Must be called while the process has one thread.
+/// The signals that ask a process to do something.
+pub const FORWARDED: [i32; 6] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+];
+
+/// Holds the forwarded signals back, or lets them come to this thread.
+///
+/// Between the command's start and our handlers a signal would end us, and the command would never hear of it.
+/// The guard keeps them held: what it is to do comes through its pipe. A command starts with none held.
+pub fn hold_signals(hold: bool) {
+    let how = if hold {
+        libc::SIG_BLOCK
+    } else {
+        libc::SIG_UNBLOCK
+    };
+    // SAFETY: the set is made by sigemptyset before it is read, and only this thread's mask changes.
+    #[expect(unsafe_code, reason = "the mask must be set around the fork")]
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in FORWARDED {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// Starts `command` below a guard. Must be called while the process has one thread. The forwarded signals are
+/// held back from now on, until [`hold_signals`] lets them come.
 ///
 /// # Errors
 /// When pipes or processes cannot be made. That the command does not exist is told by its [`Exit`].
@@ -137,6 +170,7 @@ pub fn spawn(command: &[OsString]) -> io::Result<Guard> {
     let (notice_read, notice_write) = io::pipe()?;
     let (stdin_read, stdin_write) = io::pipe()?;
     let (stdout_read, stdout_write) = io::pipe()?;
+    hold_signals(true);
     // SAFETY: there is one thread, so the child may go on with everything this process has.
     #[expect(unsafe_code, reason = "a guard that outlives us cannot be a thread")]
     let pid = unsafe { libc::fork() };
