@@ -22,7 +22,10 @@ struct Ran {
 
 /// Runs a child with this input, which then ends.
 fn run(options: &[&str], child: &[&str], input: &[u8]) -> Ran {
-    let log = Log::default();
+    run_with(Log::default(), options, child, input)
+}
+
+fn run_with(log: Log, options: &[&str], child: &[&str], input: &[u8]) -> Ran {
     let mut command = stdio_command(&log, options, child);
     command.stderr(Stdio::piped());
     let mut process = Guarded::spawn(&mut command).expect("the sidecar starts");
@@ -86,8 +89,9 @@ fn stderr_is_the_childs_own_to_the_byte() {
 fn nothing_of_our_own_comes_on_stdout() {
     let (_bound, endpoint) = dead_endpoint();
     let input = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\nno json\n";
-    let ran = run(
-        &["--otlp-endpoint", &endpoint, "--log-level", "trace"],
+    let ran = run_with(
+        Log::at("trace"),
+        &["--otlp-endpoint", &endpoint],
         &[
             "sh",
             "-c",

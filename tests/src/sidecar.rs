@@ -64,17 +64,28 @@ impl Summary {
 #[derive(Debug)]
 pub struct Log {
     folder: TempDir,
+    level: &'static str,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            folder: tempfile::tempdir().expect("a scratch folder"),
-        }
+        Self::at("info")
     }
 }
 
 impl Log {
+    /// A log of this level and above.
+    ///
+    /// # Panics
+    /// When there is no scratch folder.
+    #[must_use]
+    pub fn at(level: &'static str) -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a scratch folder"),
+            level,
+        }
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -89,7 +100,7 @@ impl Log {
             "--log-format",
             "json",
             "--log-level",
-            "info",
+            self.level,
         ]
         .map(str::to_owned)
         .to_vec()
