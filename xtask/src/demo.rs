@@ -6,6 +6,7 @@ mod act;
 mod peers;
 mod scripts;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -38,24 +39,31 @@ pub fn run(args: &Args) -> Result<()> {
     let env = Env::here()?;
     let store = new_store(&env, args.store.as_deref())?;
     let peers = Peers::find(&env, &args.without)?;
-    let collector = {
-        let mut stage = Stage::start(&peers, &store)?;
-        let acts = acts(&peers, &mut stage)?;
-        println!(
-            "{} sessions through the sidecar, for tenants acme and globex",
-            acts.len()
-        );
-        let mut seen = 0;
-        for act in acts {
-            seen += act.play(&peers, &mut stage)?;
-        }
-        println!("{seen} requests sent; ending everything, so that all of them are stored");
-        stage.end()?;
-        peers.collector.clone()
-    };
-    show(&env, &collector, &store)?;
+    let sent = play(&peers, &store)?;
+    show(&env, &peers.collector, &store)?;
+    compare(&peers.collector, &store, &sent)?;
     println!("\ntook {} s", began.elapsed().as_secs());
     Ok(())
+}
+
+/// Runs every session; gives how many requests the clients say they sent, by tenant.
+fn play(peers: &Peers, store: &Path) -> Result<BTreeMap<String, u64>> {
+    let mut stage = Stage::start(peers, store)?;
+    let acts = acts(peers, &mut stage)?;
+    println!(
+        "{} sessions through the sidecar, for tenants acme and globex",
+        acts.len()
+    );
+    let mut sent = BTreeMap::new();
+    let over_pipes = acts.iter().filter(|act| act.over_pipes()).count();
+    for act in acts {
+        let requests = act.play(peers, &mut stage)?;
+        *sent.entry(act.tenant.to_owned()).or_default() += requests;
+    }
+    println!("ending everything, so that all of it is stored");
+    stage.wait_for_summaries(over_pipes)?;
+    stage.end()?;
+    Ok(sent)
 }
 
 fn new_store(env: &Env, wanted: Option<&Path>) -> Result<PathBuf> {
@@ -104,7 +112,7 @@ fn acts(peers: &Peers, stage: &mut Stage) -> Result<Vec<Act>> {
         acts.push(second(
             "stdio: the server dies",
             &place,
-            scripts::server_dies(),
+            scripts::child_dies(),
         ));
         return Ok(acts);
     };
@@ -139,18 +147,42 @@ fn show(env: &Env, collector: &Path, store: &Path) -> Result<()> {
         .pointer("/0/TraceId")
         .and_then(Value::as_str)
         .context("the store has no tool call")?;
-    println!("\nthe slowest tool call as one trace: client, sidecar, server\n");
+    println!("\nthe slowest answered tool call as one trace: client, sidecar, server\n");
     print!("{}", ask(&["trace", slowest, "--format", "table"])?);
     let program = env.show(collector);
     let store = env.show(store);
-    println!("\nThe store is {store}: Parquet files by tenant, date and hour. Ask it more:");
+    println!("\nthe store is {store}: Parquet files by tenant, date and hour. Ask it more:");
     println!("  {program} calls --store {store} --errors");
     println!("  {program} query --store {store} \"SELECT * FROM spans LIMIT 5\"");
     Ok(())
 }
 
+/// Every request that a client sent is one call in the store, under its tenant.
+fn compare(collector: &Path, store: &Path, sent: &BTreeMap<String, u64>) -> Result<()> {
+    let rows = peers::output(collector, &["query", "--format", "json", COUNTS], store)?;
+    let rows: Vec<Value> = serde_json::from_str(&rows)?;
+    let mut found = BTreeMap::new();
+    for row in &rows {
+        let tenant = row.get("TenantId").and_then(Value::as_str);
+        let calls = row.get("calls").and_then(Value::as_u64);
+        found.insert(
+            tenant.context("a row without its tenant")?.to_owned(),
+            calls.context("a row without its count")?,
+        );
+    }
+    if found != *sent {
+        bail!("the clients sent {sent:?}, but the store has {found:?}");
+    }
+    let total: u64 = sent.values().sum();
+    println!("\n{total} requests sent, {total} calls found, each once and under its tenant");
+    Ok(())
+}
+
+const COUNTS: &str = "SELECT \"TenantId\", count(*) AS calls \
+     FROM spans WHERE \"IsCall\" GROUP BY \"TenantId\"";
+
 const OUTCOMES: &str = "SELECT \"TenantId\", \"Outcome\", count(*) AS calls FROM spans \
      WHERE \"IsCall\" GROUP BY \"TenantId\", \"Outcome\" ORDER BY \"TenantId\", calls DESC";
 
 const SLOWEST: &str = "SELECT \"TraceId\" FROM spans WHERE \"IsCall\" AND \"McpTool\" <> '' \
-     ORDER BY \"Duration\" DESC LIMIT 1";
+     AND \"Outcome\" = 'ok' ORDER BY \"Duration\" DESC LIMIT 1";

@@ -31,6 +31,11 @@ pub struct Act {
 }
 
 impl Act {
+    /// Whether the client spawns the sidecar.
+    pub fn over_pipes(&self) -> bool {
+        matches!(self.place, Place::Stdio(_))
+    }
+
     /// Runs the client to its end; gives how many requests it says it sent.
     pub fn play(&self, peers: &Peers, stage: &mut Stage) -> Result<u64> {
         let mut client = peers.client(stage, self.tenant)?;
@@ -45,6 +50,7 @@ impl Act {
             Place::Stdio(server) => {
                 client.arg("--").arg(&peers.sidecar);
                 client.args(["stdio", "--tenant", self.tenant]);
+                client.args(["--service-name", "sidecar"]);
                 client.args(["--otlp-endpoint", &stage.grpc(), "--log-file"]);
                 client
                     .arg(stage.log("sidecar-stdio"))

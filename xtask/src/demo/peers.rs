@@ -2,9 +2,10 @@
 //! Never does without something in silence: what is missing is named with what stands in for it.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -120,20 +121,14 @@ struct Rmcp {
 impl Rmcp {
     fn build(env: &Env) -> Result<Self> {
         println!("building the client and server on rmcp");
-        env::run(env.cargo().args([
-            "build",
-            "--quiet",
-            "-p",
-            "tests",
-            "--bin",
-            "rmcp-client",
-            "--bin",
-            "rmcp-server",
-        ]))?;
-        let debug = env::target_dir(&env.root).join("debug");
+        env::run(
+            env.cargo()
+                .args(["build", "--quiet", "-p", "tests", "--bin", "rmcp-peer"]),
+        )?;
+        let program = env::target_dir(&env.root).join("debug/rmcp-peer");
         Ok(Self {
-            client: vec![debug.join("rmcp-client").into()],
-            server: vec![debug.join("rmcp-server").into()],
+            client: vec![program.clone().into(), "client".into()],
+            server: vec![program.into(), "server".into()],
         })
     }
 }
@@ -152,9 +147,9 @@ impl Stage {
     pub fn start(peers: &Peers, store: &Path) -> Result<Self> {
         let logs = store.with_file_name("toolspan-demo-logs");
         if logs.exists() {
-            std::fs::remove_dir_all(&logs)?;
+            fs::remove_dir_all(&logs)?;
         }
-        std::fs::create_dir_all(&logs)?;
+        fs::create_dir_all(&logs)?;
         let port_file = logs.join("collector.port");
         let mut command = started::command(&peers.collector)?;
         command.arg("serve").arg("--store").arg(store);
@@ -203,6 +198,7 @@ impl Stage {
         let port_file = self.logs.join("sidecar.port");
         let mut sidecar = started::command(&peers.sidecar)?;
         sidecar.args(["http", "--listen", "127.0.0.1:0", "--tenant", "globex"]);
+        sidecar.args(["--service-name", "sidecar"]);
         sidecar.args(["--upstream", &format!("http://{}", upstream.trim())]);
         sidecar.args(["--otlp-endpoint", &self.grpc]);
         sidecar.arg("--port-file").arg(&port_file);
@@ -216,7 +212,6 @@ impl Stage {
     /// Lets a peer's own spans go to the collector, under its tenant.
     fn export_from(&self, command: &mut Command, tenant: &str) {
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.http);
-        command.env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
         command.env("OTEL_RESOURCE_ATTRIBUTES", format!("tenant.id={tenant}"));
     }
 
@@ -235,6 +230,23 @@ impl Stage {
             .append(true)
             .open(&path)
             .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Waits until this many sidecars over pipes have said what they did: one whose client was killed
+    /// is nobody's child any more, and still has to end the server and send what it saw.
+    pub fn wait_for_summaries(&self, sidecars: usize) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let log = fs::read_to_string(self.log("sidecar-stdio")).unwrap_or_default();
+            let ended = log.lines().filter(|line| line.contains(" summary "));
+            if ended.count() >= sidecars {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("a sidecar did not end after its client");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Ends the sidecar, the server and then the collector, each after it gave away what it had.

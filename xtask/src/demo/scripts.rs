@@ -54,7 +54,15 @@ pub fn refused() -> Value {
     json!([{"list": "tools"}])
 }
 
-/// The pause lets the server's own spans leave before it dies; the last calls find nobody.
+/// The pause lets the server's own spans leave before it dies. Over pipes nothing can follow.
+pub fn child_dies() -> Value {
+    json!([
+        {"call": "slow", "arguments": {"seconds": 0.5}},
+        {"call": "crash"},
+    ])
+}
+
+/// The same over HTTP, where the last calls find nobody.
 pub fn server_dies() -> Value {
     json!([
         {"call": "slow", "arguments": {"seconds": 0.5}},
