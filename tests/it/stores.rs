@@ -107,6 +107,9 @@ fn both_stores_hold_the_same_rows_in_every_column() {
     views_agree(&collector, &database);
 }
 
+/// A view, its flags, and the parameters that say the same.
+type Case<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
+
 fn views_agree(collector: &Collector, database: &Database) {
     let sql = |view: &str| {
         let path = format!(
@@ -115,7 +118,7 @@ fn views_agree(collector: &Collector, database: &Database) {
         );
         std::fs::read_to_string(path).expect("each view has its file")
     };
-    let cases: [(&str, &[&str], &[(&str, &str)]); 8] = [
+    let cases: [Case<'_>; 8] = [
         ("calls", &[], &[]),
         (
             "calls",

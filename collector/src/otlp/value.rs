@@ -237,7 +237,7 @@ fn in_resource<'a>(
         match field.number {
             1 => {
                 let message = field.message("resource")?;
-                resource.bytes = resource.bytes.saturating_add(message.len());
+                resource.bytes = resource.bytes.saturating_add(message.size());
                 message
                     .read(&mut resource)
                     .map_err(|error| error.within("resource"))?;
@@ -265,7 +265,7 @@ fn in_scope(items: Message<'_>) -> Result<Scope<'_>, Malformed> {
         match field.number {
             1 => {
                 let message = field.message("scope")?;
-                scope.bytes = scope.bytes.saturating_add(message.len());
+                scope.bytes = scope.bytes.saturating_add(message.size());
                 message
                     .read(&mut scope)
                     .map_err(|error| error.within("scope"))?;

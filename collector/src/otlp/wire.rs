@@ -38,7 +38,7 @@ impl<'a> Message<'a> {
     }
 
     /// Its length on the wire.
-    pub fn len(&self) -> usize {
+    pub(super) fn size(self) -> usize {
         self.bytes.len()
     }
 

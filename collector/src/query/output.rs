@@ -152,16 +152,24 @@ impl Cells {
             .map_or("", String::as_str)
     }
 
-    /// Renames columns and rewrites their cells, for people.
+    /// Hides and renames columns and rewrites their cells, for people.
     pub(super) fn dress(&mut self, dress: impl Fn(&str) -> Option<Dress>) {
+        let mut kept = Vec::with_capacity(self.names.len());
         for (place, name) in self.names.iter_mut().enumerate() {
-            let Some(dress) = dress(name) else { continue };
-            for row in &mut self.rows {
-                if let Some(cell) = row.get_mut(place) {
-                    *cell = (dress.cell)(cell);
-                }
+            let dress = dress(name);
+            kept.push(!matches!(dress, Some(Dress::Hidden)));
+            let Some(Dress::Shown(new, cell)) = dress else {
+                continue;
+            };
+            for text in self.rows.iter_mut().filter_map(|row| row.get_mut(place)) {
+                *text = cell(text);
             }
-            *name = dress.name;
+            *name = new;
+        }
+        retain(&mut self.names, &kept);
+        retain(&mut self.right, &kept);
+        for row in &mut self.rows {
+            retain(row, &kept);
         }
     }
 
@@ -206,10 +214,16 @@ impl Cells {
     }
 }
 
+fn retain<T>(list: &mut Vec<T>, kept: &[bool]) {
+    let mut kept = kept.iter();
+    list.retain(|_| kept.next() != Some(&false));
+}
+
 /// How a column looks to people.
-pub(super) struct Dress {
-    pub(super) name: String,
-    pub(super) cell: fn(&str) -> String,
+pub(super) enum Dress {
+    Hidden,
+    /// Its new name, and how each cell reads.
+    Shown(String, fn(&str) -> String),
 }
 
 /// Stored text comes from peers: what could move a terminal's cursor is shown as an escape.

@@ -305,6 +305,28 @@ async fn a_trace_is_all_its_spans() {
     assert_eq!(names, ["agent", "weather", "backend"]);
 }
 
+#[tokio::test]
+async fn people_see_short_tables() {
+    let store = store();
+    let source = |format| Source {
+        store: store.path().to_owned(),
+        format,
+    };
+    let params = [("since", Param::Time(0)), ("tenant", text("globex"))];
+    let mut out = Vec::new();
+    views::show(&source(Format::Table), TOOLS, &params, &mut out)
+        .await
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "\
+Tenant  Tool    Calls  Errors  ErrorRate  P50Ms  P95Ms  P99Ms  BytesIn  BytesOut
+------  ------  -----  ------  ---------  -----  -----  -----  -------  --------
+globex  search      2       1      50.0%  40.00  50.00  50.00      200      2090
+"
+    );
+}
+
 /// The store that version 1 wrote: it must stay readable for ever.
 const GOLDEN_STORE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/store-v1");
 

@@ -103,7 +103,7 @@ pub async fn calls(args: CallsArgs) -> Result<(), QueryError> {
         ("errors", Param::Number(u64::from(args.errors))),
         ("limit", Param::Number(args.limit)),
     ];
-    show(&args.source, CALLS, &params).await
+    print_view(&args.source, CALLS, &params).await
 }
 
 /// Runs `tools`.
@@ -116,7 +116,7 @@ pub async fn tools(args: ToolsArgs) -> Result<(), QueryError> {
         ("since", since(args.since.as_deref())?),
         ("tenant", text(args.tenant)),
     ];
-    show(&args.source, TOOLS, &params).await
+    print_view(&args.source, TOOLS, &params).await
 }
 
 /// Runs `tenants`.
@@ -126,7 +126,7 @@ pub async fn tools(args: ToolsArgs) -> Result<(), QueryError> {
 /// When there is no such store, or the output is gone.
 pub async fn tenants(args: TenantsArgs) -> Result<(), QueryError> {
     let params = [("since", since(args.since.as_deref())?)];
-    show(&args.source, TENANTS, &params).await
+    print_view(&args.source, TENANTS, &params).await
 }
 
 /// Runs `trace`.
@@ -153,17 +153,32 @@ pub async fn trace(args: TraceArgs) -> Result<(), QueryError> {
     print(tree::draw(&cells).as_bytes())
 }
 
-async fn show(source: &Source, sql: &str, params: &[(&str, Param)]) -> Result<(), QueryError> {
+async fn print_view(
+    source: &Source,
+    sql: &str,
+    params: &[(&str, Param)],
+) -> Result<(), QueryError> {
+    let mut text = Vec::new();
+    show(source, sql, params, &mut text).await?;
+    print(&text)
+}
+
+/// A view's answer as it is printed.
+pub(super) async fn show(
+    source: &Source,
+    sql: &str,
+    params: &[(&str, Param)],
+    out: &mut Vec<u8>,
+) -> Result<(), QueryError> {
     let sql = bind(sql, params)?;
     let rows = Store::open(&source.store)?.sql(&sql).await?;
     if source.format != Format::Table {
-        return output::write(rows, source.format, &mut io::stdout().lock()).await;
+        return output::write(rows, source.format, out).await;
     }
     let mut cells = Cells::collect(rows).await?;
     cells.dress(dress);
-    let mut text = Vec::new();
-    cells.write(&mut text)?;
-    print(&text)
+    cells.write(out)?;
+    Ok(())
 }
 
 fn print(text: &[u8]) -> Result<(), QueryError> {
@@ -173,32 +188,37 @@ fn print(text: &[u8]) -> Result<(), QueryError> {
     }
 }
 
-/// Programs get the SQL's own columns; people get times they can read.
+/// Programs get the SQL's own columns; people get fewer, with short names and times they can read.
 fn dress(name: &str) -> Option<Dress> {
-    let named = |name: &str, cell| {
-        Some(Dress {
-            name: name.to_owned(),
-            cell,
-        })
-    };
-    if let Some(bare) = name.strip_suffix("UnixNano") {
-        return named(bare, |cell| {
-            cell.parse().map_or(cell.to_owned(), calendar::millis)
-        });
+    let shown = |name: &str, cell| Some(Dress::Shown(name.to_owned(), cell));
+    let same: fn(&str) -> String = str::to_owned;
+    match name {
+        "SpanId" | "ErrorType" | "ClientName" => Some(Dress::Hidden),
+        "TenantId" => shown("Tenant", same),
+        "ServiceName" => shown("Service", same),
+        "McpMethod" => shown("Method", same),
+        "McpTool" => shown("Tool", same),
+        "RequestBytes" => shown("BytesIn", same),
+        "ResponseBytes" => shown("BytesOut", same),
+        "DurationMs" => shown("Ms", millis),
+        "ErrorRate" => shown(name, percent),
+        _ if name.ends_with("Ms") => shown(name, millis),
+        _ => shown(name.strip_suffix("UnixNano")?, time),
     }
-    if name.ends_with("Ms") {
-        return named(name, |cell| {
-            cell.parse()
-                .map_or(cell.to_owned(), |ms: f64| format!("{ms:.2}"))
-        });
-    }
-    if name == "ErrorRate" {
-        return named("ErrorRate", |cell| {
-            cell.parse()
-                .map_or(cell.to_owned(), |rate: f64| format!("{:.1}%", rate * 100.0))
-        });
-    }
-    None
+}
+
+fn time(cell: &str) -> String {
+    cell.parse().map_or(cell.to_owned(), calendar::millis)
+}
+
+fn millis(cell: &str) -> String {
+    let number = cell.parse::<f64>();
+    number.map_or(cell.to_owned(), |ms| format!("{ms:.2}"))
+}
+
+fn percent(cell: &str) -> String {
+    let number = cell.parse::<f64>();
+    number.map_or(cell.to_owned(), |rate| format!("{:.1}%", rate * 100.0))
 }
 
 fn text(value: Option<String>) -> Param {

@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 
 /// How many rows [`traces`] makes.
-pub const SPANS: usize = 41;
+pub const SPANS: usize = 43;
 /// How many rows [`metrics`] makes.
 pub const POINTS: usize = 6;
 
@@ -148,6 +148,16 @@ fn resource() -> Resource {
 pub fn traces() -> Vec<u8> {
     let mut spans: Vec<Span> = (0..40).map(call).collect();
     spans.push(rich());
+    // No clock is too wrong to be stored.
+    for (id, nanos) in [(0xf0, 0), (0xf1, u64::MAX)] {
+        spans.push(Span {
+            trace_id: vec![id; 16],
+            span_id: vec![id; 8],
+            start_time_unix_nano: nanos,
+            end_time_unix_nano: nanos,
+            ..Span::default()
+        });
+    }
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(resource()),
