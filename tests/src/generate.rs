@@ -216,7 +216,14 @@ impl Generator {
         self.next_id += 1;
         match self.rng.u8(0..20) {
             0 => format!("\"{}\"", self.next_id),
-            1 => self.text(),
+            // The sidecar keeps ids up to a limit; a longer one has a case of its own.
+            1 => (*self.pick(&[
+                "\"caf\u{e9}\"",
+                "\"\"",
+                "\"\\u005f\\n\"",
+                "\"{\\\"id\\\":1}\"",
+            ]))
+            .to_owned(),
             2 => "9007199254740993".to_owned(),
             3 => format!("-{}", self.next_id),
             4 => "null".to_owned(),

@@ -50,6 +50,18 @@ fn every_shape_of_insertion_is_accepted() {
                 r#"{{"id":1,"method":"m","params":{{"_meta":{{"tracestate":"","traceparent":"{NEW}"}}}}}}"#
             ),
         ),
+        (
+            r#"{"id":1,"method":"m","params":{"_meta":{"tracestate":"a=1","b":2}}}"#.to_owned(),
+            format!(
+                r#"{{"id":1,"method":"m","params":{{"_meta":{{{member},"tracestate":"","b":2}}}}}}"#
+            ),
+        ),
+        (
+            r#"{"id":1,"method":"m","params":{"_meta":{"b":2}}}"#.to_owned(),
+            format!(
+                r#"{{"id":1,"method":"m","params":{{"_meta":{{{member},"tracestate":"a=1","b":2}}}}}}"#
+            ),
+        ),
     ] {
         assert_eq!(injected(&sent, &arrived), 1, "{sent}");
         assert_eq!(injected(&sent, &sent), 0, "{sent}");

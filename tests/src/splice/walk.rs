@@ -109,22 +109,23 @@ impl<'a> Walk<'a> {
     /// Behind an opening brace: members may have come in.
     fn inserted(&mut self) -> Result<(), String> {
         let rest = self.arrived.get(self.j..).unwrap_or(&[]);
-        let mut reader = Reader { rest };
+        let sent = self.sent.get(self.i..).unwrap_or(&[]);
+        let mut reader = Reader {
+            rest,
+            // Then it is the sent one, and what is behind the new member is no second new one.
+            tracestate_is_next: sent.starts_with(TRACESTATE),
+        };
         let Some(writes) = reader.splice() else {
             return Ok(());
         };
-        let empty = self
-            .sent
-            .get(self.i..)
-            .and_then(|rest| rest.iter().find(|byte| !byte.is_ascii_whitespace()))
-            == Some(&b'}');
+        let next = sent.iter().find(|byte| !byte.is_ascii_whitespace());
+        let empty = next == Some(&b'}');
         if !empty && !reader.take(b",") {
             return Ok(());
         }
         let length = rest.len() - reader.rest.len();
         // A member that is there already is replaced, never written a second time.
         let key = string_end(rest, 0).and_then(|end| rest.get(..end));
-        let sent = self.sent.get(self.i..).unwrap_or(&[]);
         if key.is_some_and(|key| sent.starts_with(key)) {
             return Ok(());
         }
@@ -137,28 +138,31 @@ impl<'a> Walk<'a> {
 /// Reads the members that a splice writes, in the one form it writes them.
 struct Reader<'a> {
     rest: &'a [u8],
+    tracestate_is_next: bool,
 }
+
+const TRACESTATE: &[u8] = b"\"tracestate\"";
 
 impl Reader<'_> {
     /// How many new `traceparent` members were read; none when this is no splice.
     fn splice(&mut self) -> Option<usize> {
         if self.take(b"\"params\":{\"_meta\":{") {
-            let writes = self.members()?;
+            let writes = self.members(false)?;
             return self.take(b"}}").then_some(writes);
         }
         if self.take(b"\"_meta\":{") {
-            let writes = self.members()?;
+            let writes = self.members(false)?;
             return self.take(b"}").then_some(writes);
         }
-        self.members()
+        self.members(self.tracestate_is_next)
     }
 
-    fn members(&mut self) -> Option<usize> {
+    fn members(&mut self, only_one: bool) -> Option<usize> {
         if self.take(b"\"traceparent\":") {
             if !is_traceparent(&self.string()?) {
                 return None;
             }
-            if self.take(b",\"tracestate\":") {
+            if !only_one && self.take(b",\"tracestate\":") {
                 self.string()?;
             }
             return Some(1);
