@@ -13,6 +13,9 @@ use toolspan::cli::{Action, Cli, Command, Http, Stdio, wrapped_command};
 use toolspan::config::{self, Layer, Mode, Settings, Sources};
 use toolspan::{log, sidecar};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What a mistake in the configuration ends with.
 const USAGE: u8 = 2;
 /// As shells say that a command cannot be run.
