@@ -112,16 +112,20 @@ impl Env {
     /// Builds the two programs in the debug profile and gives their paths: sidecar, collector.
     pub fn programs(&self) -> Result<(PathBuf, PathBuf)> {
         println!("building toolspan and toolspan-collector");
-        run(self.cargo().args([
-            "build",
-            "--quiet",
-            "-p",
-            "toolspan",
-            "-p",
-            "toolspan-collector",
-        ]))?;
+        self.build_programs(&["toolspan", "toolspan-collector"])?;
         let debug = target_dir(&self.root).join("debug");
         Ok((debug.join("toolspan"), debug.join("toolspan-collector")))
+    }
+
+    /// Builds programs of any member in the debug profile. They are named within the whole workspace,
+    /// because `-p` would choose other features and build the largest dependencies a second time.
+    pub fn build_programs(&self, names: &[&str]) -> Result<()> {
+        let mut cargo = self.cargo();
+        cargo.args(["build", "--quiet", "--workspace"]);
+        for name in names {
+            cargo.args(["--bin", name]);
+        }
+        run(&mut cargo)
     }
 
     /// The cargo that runs this job, in the checkout.

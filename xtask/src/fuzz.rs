@@ -115,13 +115,12 @@ fn build(env: &Env, targets: &[&str]) -> Result<()> {
     // The fuzzing loop is C++ and comes as source with its crate.
     env.debian("c++", "g++")?;
     let mut cargo = env.cargo();
-    cargo.args(["build", "--quiet", "-p", "fuzz"]);
+    // As for the tests, within the whole workspace: the same features, so the same dependencies.
+    cargo.args(["build", "--quiet", "--workspace"]);
     for target in targets {
         cargo.args(["--bin", &format!("fuzz-{target}")]);
     }
     cargo
-        .arg("--target-dir")
-        .arg(env::target_dir(&env.root))
         .env(WRAPPER, "1")
         .env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?);
     env::run(&mut cargo)

@@ -121,10 +121,7 @@ struct Rmcp {
 impl Rmcp {
     fn build(env: &Env) -> Result<Self> {
         println!("building the client and server on rmcp");
-        env::run(
-            env.cargo()
-                .args(["build", "--quiet", "-p", "tests", "--bin", "rmcp-peer"]),
-        )?;
+        env.build_programs(&["rmcp-peer"])?;
         let program = env::target_dir(&env.root).join("debug/rmcp-peer");
         Ok(Self {
             client: vec![program.clone().into(), "client".into()],
