@@ -51,7 +51,7 @@ pub struct QueryArgs {
 #[derive(Debug, Clone, Args)]
 pub struct Source {
     /// The collector's folder: the one given to `serve --store`.
-    #[arg(long, value_name = "DIR", env = "TOOLSPAN_STORE")]
+    #[arg(long, value_name = "DIR", env = "TOOLSPAN_COLLECTOR_STORE")]
     pub store: PathBuf,
     /// How to print: json is one array of objects.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -67,7 +67,7 @@ pub enum QueryError {
     NoStore(PathBuf),
     #[error(transparent)]
     Refused(#[from] Refused),
-    #[error("{0}")]
+    #[error("{}", brief(.0))]
     Engine(Box<DataFusionError>),
     #[error("{0}")]
     Arrow(#[from] ArrowError),
@@ -81,6 +81,17 @@ pub enum QueryError {
     NoTrace(String),
     #[error("output: {0}")]
     Output(#[from] io::Error),
+}
+
+/// The engine lists all sixty columns and its own settings when a name is wrong.
+fn brief(error: &DataFusionError) -> String {
+    let text = error.to_string();
+    match text.split_once("\nColumn names are case sensitive") {
+        Some((wrong, _)) => format!(
+            "{wrong}\nNames are case-sensitive; `DESCRIBE spans` and `DESCRIBE metrics` list them."
+        ),
+        None => text,
+    }
 }
 
 impl From<DataFusionError> for QueryError {

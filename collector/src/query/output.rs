@@ -176,18 +176,18 @@ impl Cells {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let width = |place: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(place));
-            let texts = cells.chain(self.names.get(place));
-            texts
-                .map(|text| shown(text).chars().count())
+            let lines = cells.chain(self.names.get(place)).flat_map(|c| c.lines());
+            lines
+                .map(|line| shown(line).chars().count())
                 .max()
                 .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.names.len()).map(width).collect();
-        self.line(out, &self.names, &widths)?;
         let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-        self.line(out, &rule, &widths)?;
+        self.row(out, &self.names, &widths)?;
+        self.row(out, &rule, &widths)?;
         for row in &self.rows {
-            self.line(out, row, &widths)?;
+            self.row(out, row, &widths)?;
         }
         if self.rows.is_empty() {
             writeln!(out, "(no rows)")?;
@@ -195,20 +195,31 @@ impl Cells {
         Ok(())
     }
 
-    fn line(&self, out: &mut impl Write, cells: &[String], widths: &[usize]) -> io::Result<()> {
+    /// A cell of several lines, such as a plan, goes on below itself.
+    fn row(&self, out: &mut impl Write, cells: &[String], widths: &[usize]) -> io::Result<()> {
+        let mut lines: Vec<_> = cells.iter().map(|cell| cell.lines()).collect();
+        let height = cells.iter().map(|cell| cell.lines().count()).max();
+        for _ in 0..height.unwrap_or(1).max(1) {
+            let parts: Vec<&str> = lines.iter_mut().map(|l| l.next().unwrap_or("")).collect();
+            self.line(out, &parts, widths)?;
+        }
+        Ok(())
+    }
+
+    fn line(&self, out: &mut impl Write, cells: &[&str], widths: &[usize]) -> io::Result<()> {
         let mut line = String::new();
-        for ((cell, width), right) in cells.iter().zip(widths).zip(&self.right) {
+        for (place, (cell, width)) in cells.iter().zip(widths).enumerate() {
             let cell = shown(cell);
             let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
-            let parts = if *right {
+            let right = self.right.get(place).copied().unwrap_or(false);
+            if place > 0 {
+                line.push_str("  ");
+            }
+            line.extend(if right {
                 [&pad, &*cell]
             } else {
                 [&*cell, &pad]
-            };
-            if !line.is_empty() {
-                line.push_str("  ");
-            }
-            line.extend(parts);
+            });
         }
         writeln!(out, "{}", line.trim_end())
     }

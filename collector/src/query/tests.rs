@@ -327,6 +327,26 @@ globex  search      2       1      50.0%  40.00  50.00  50.00      200      2090
     );
 }
 
+#[tokio::test]
+async fn a_wrong_name_is_named_with_what_to_do() {
+    let store = store();
+    let wrong = answer(store.path(), "SELECT tenantid FROM spans", Format::Json).await;
+    let wrong = wrong.unwrap_err().to_string();
+    assert!(
+        wrong.contains("Did you mean") && wrong.contains("DESCRIBE spans"),
+        "{wrong}"
+    );
+    assert!(wrong.lines().count() < 4, "{wrong}");
+}
+
+#[tokio::test]
+async fn a_plan_is_printed_line_by_line() {
+    let store = store();
+    let sql = "EXPLAIN SELECT count(*) FROM spans WHERE TenantId = 'acme'";
+    let plan = answer(store.path(), sql, Format::Table).await.unwrap();
+    assert!(plan.lines().count() > 6 && !plan.contains("\\n"), "{plan}");
+}
+
 /// The store that version 1 wrote: it must stay readable for ever.
 const GOLDEN_STORE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/store-v1");
 
