@@ -111,7 +111,7 @@ impl Intake for Collector {
     }
 
     fn metrics(&self) -> String {
-        self.ledger.log_bytes.set(self.log.used_bytes());
+        self.ledger.refresh(&self.log);
         self.ledger.prometheus()
     }
 }
@@ -168,7 +168,10 @@ pub async fn run(config: Config, mut stopped: Stop) -> Result<(), StartError> {
     }
     let failed = tokio::select! {
         () = stopped.wait() => None,
-        ended = pumps.join_next() => ended.and_then(Result::err),
+        ended = pumps.join_next() => Some(StartError::Pump(match ended {
+            Some(Err(error)) => error.to_string(),
+            _ => "the log's writer is gone".into(),
+        })),
     };
 
     receivers_stopper.stop();
@@ -181,6 +184,7 @@ pub async fn run(config: Config, mut stopped: Stop) -> Result<(), StartError> {
         while pumps.join_next().await.is_some() {}
     })
     .await;
+    ledger.refresh(&collector.log);
     report_end(&ledger, answered.is_ok(), drained.is_ok());
     receivers.shutdown().await;
     pumps.shutdown().await;
@@ -189,7 +193,7 @@ pub async fn run(config: Config, mut stopped: Stop) -> Result<(), StartError> {
         .await
         .unwrap_or_default();
     drop(lock);
-    failed.map_or(Ok(()), |error| Err(StartError::Pump(error)))
+    failed.map_or(Ok(()), Err)
 }
 
 fn announce(config: &Config, ports: &Ports) -> Result<(), StartError> {

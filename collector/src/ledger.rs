@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::otlp::Signal;
+use crate::wal::Log;
 
 /// A number that only grows, or a level that is set.
 #[derive(Debug, Default)]
@@ -61,7 +62,10 @@ pub struct SinkLedger {
     pub replayed: Counter,
     pub stored: Counter,
     pub dead_lettered: Counter,
+    /// Set by [`Ledger::refresh`].
     pub pending: Counter,
+    /// What is no longer pending, of everything the log held or holds: it counts with the log's own sum.
+    pub settled: Counter,
     /// Log numbers that could not be read any more.
     pub lost_entries: Counter,
     /// The items in them, if they were lost since the start.
@@ -164,6 +168,15 @@ impl Ledger {
             .accepted
             .get()
             .saturating_add(self.metrics.accepted.get())
+    }
+
+    /// Brings the levels up to date: the log is this far, and takes these bytes.
+    pub fn refresh(&self, log: &Log) {
+        self.log_bytes.set(log.used_bytes());
+        let durable = log.progress().borrow().items;
+        for sink in &self.sinks {
+            sink.pending.set(durable.saturating_sub(sink.settled.get()));
+        }
     }
 
     fn samples(&self) -> Vec<Sample> {

@@ -127,7 +127,17 @@ fn matches() -> anyhow::Result<ArgMatches> {
             .mut_subcommand("print", with_file)
             .mut_subcommand("check", with_file)
     });
-    Ok(command.get_matches())
+    command.try_get_matches().or_else(|error| {
+        let _ = error.print();
+        if error.use_stderr() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "Values that were not given as flags come from {}.",
+                file.display()
+            );
+        }
+        std::process::exit(error.exit_code())
+    })
 }
 
 fn innermost(matches: &ArgMatches) -> Option<&ArgMatches> {

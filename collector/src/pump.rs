@@ -96,7 +96,6 @@ impl<S: Sink> Pump<S> {
             grown = something => if grown.is_err() { return false },
             () = stop.wait() => return false,
         }
-        self.settle_pending(*progress.borrow());
         let (bytes, items) = (self.consumed.bytes, self.consumed.items);
         let enough = progress.wait_for(|progress| {
             progress.bytes.saturating_sub(bytes) >= self.limits.bytes
@@ -222,6 +221,7 @@ impl<S: Sink> Pump<S> {
         let items = block.items();
         self.counters(|counters| {
             counters.stored.add(items);
+            counters.settled.add(items);
             counters.blocks.add(1);
             counters.uneven_blocks.add(u64::from(written.rows != items));
         });
@@ -245,7 +245,10 @@ impl<S: Sink> Pump<S> {
             tokio::time::sleep(backoff(failures)).await;
         }
         let items = block.items();
-        self.counters(|counters| counters.dead_lettered.add(items));
+        self.counters(|counters| {
+            counters.dead_lettered.add(items);
+            counters.settled.add(items);
+        });
         tracing::error!(
             sink = self.sink.name(), %block, items, reason, folder = %self.dead.folder_of(block).display(),
             "a block cannot be stored and was set aside"
@@ -273,19 +276,12 @@ impl<S: Sink> Pump<S> {
     fn settle(&mut self, progress: Progress) {
         if self.consumed.last == progress.last {
             let lost = progress.items.saturating_sub(self.consumed.items);
-            self.counters(|counters| counters.lost_items.add(lost));
+            self.counters(|counters| {
+                counters.lost_items.add(lost);
+                counters.settled.add(lost);
+            });
             self.consumed = progress;
         }
-        self.settle_pending(progress);
-    }
-
-    fn settle_pending(&self, progress: Progress) {
-        self.ledger.log_bytes.set(self.log.used_bytes());
-        self.counters(|counters| {
-            counters
-                .pending
-                .set(progress.items.saturating_sub(self.consumed.items))
-        });
     }
 
     fn counters(&self, change: impl FnOnce(&SinkLedger)) {

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use super::sinks;
 use crate::clock;
@@ -42,7 +42,7 @@ pub enum StartError {
         source: io::Error,
     },
     #[error("a pump ended unexpectedly, what it had not stored stays in the log: {0}")]
-    Pump(JoinError),
+    Pump(String),
 }
 
 /// A collector that only lacks its receivers.
@@ -80,12 +80,14 @@ pub async fn start(config: &Config) -> Result<Started, StartError> {
         log,
         writer,
         sinks: positions,
-    } = opening.await.map_err(StartError::Pump)??;
+    } = opening
+        .await
+        .map_err(|error| StartError::Pump(error.to_string()))??;
 
     let counters = names.iter().zip(&positions).map(|(name, position)| {
         let counters = SinkLedger::new(name);
         counters.replayed.set(position.pending_items);
-        counters.pending.set(position.pending_items);
+        counters.settled.set(position.consumed.items);
         counters
     });
     let ledger = Arc::new(Ledger::new(counters.collect()));

@@ -43,10 +43,16 @@ struct Running {
 
 impl Running {
     async fn start(store: &Path) -> Self {
+        Self::start_with(store, |_| {}).await
+    }
+
+    async fn start_with(store: &Path, change: impl FnOnce(&mut Config)) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let port_file = scratch.path().join("ports");
         let (stopper, stop) = stop();
-        let task = tokio::spawn(run(config(store, &port_file), stop));
+        let mut config = config(store, &port_file);
+        change(&mut config);
+        let task = tokio::spawn(run(config, stop));
         let deadline = Instant::now() + Duration::from_secs(20);
         while !port_file.exists() {
             assert!(!task.is_finished(), "it ended: {:?}", task.await);
@@ -256,5 +262,54 @@ async fn a_store_has_one_collector() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("in use by another collector"), "{error}");
+    collector.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_fills_the_log_and_then_exports_are_refused_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = |config: &mut Config| {
+        config.clickhouse = Some("http://127.0.0.1:1/".parse().unwrap());
+        config.max_export = 256 << 10;
+        config.log_quota = 2 << 20;
+    };
+    let collector = Running::start_with(dir.path(), nobody).await;
+    let mut body = spans(10);
+    body.resource_spans[0].scope_spans[0].spans[0].name = "x".repeat(100_000);
+    let body = body.encode_to_vec();
+    let mut accepted = 0;
+    let refused = loop {
+        match collector.post("/v1/traces", body.clone()).await {
+            200 => accepted += 10,
+            refused => break refused,
+        }
+    };
+    assert_eq!(refused, 429);
+    assert!(accepted >= 150, "the quota of 2 MiB took {accepted} spans");
+    let stored =
+        format!("toolspan_collector_sink_stored_items_total{{sink=\"parquet\"}} {accepted}");
+    let counters = collector.wait_for_line(&stored).await;
+    for line in [
+        "toolspan_collector_exports_total{result=\"log_full\"} 1".to_owned(),
+        format!("toolspan_collector_sink_pending_items{{sink=\"clickhouse\"}} {accepted}"),
+    ] {
+        assert!(
+            counters.lines().any(|counter| counter == line),
+            "no {line:?} in\n{counters}"
+        );
+    }
+    collector.end().await;
+    let collector = Running::start_with(dir.path(), nobody).await;
+    let counters = collector.counters().await;
+    let replayed =
+        format!("toolspan_collector_sink_replayed_items{{sink=\"clickhouse\"}} {accepted}");
+    assert!(
+        counters.lines().any(|counter| counter == replayed),
+        "no {replayed:?} in\n{counters}"
+    );
+    assert!(
+        counters.contains("toolspan_collector_sink_replayed_items{sink=\"parquet\"} 0"),
+        "{counters}"
+    );
     collector.end().await;
 }

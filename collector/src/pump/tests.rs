@@ -185,6 +185,7 @@ impl Rig {
 
     /// accepted = stored + pending + dead-lettered, with pending counted anew from log and cursor.
     fn assert_balance(&self, place: usize) {
+        self.ledger.refresh(&self.log);
         let counters = &self.ledger.sinks[place];
         let stored = self.cursor(place).stored();
         let left = self

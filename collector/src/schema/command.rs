@@ -34,7 +34,7 @@ pub enum SchemaCommand {
         #[arg(
             long,
             value_name = "URL",
-            env = "TOOLSPAN_CLICKHOUSE_URL",
+            env = "TOOLSPAN_COLLECTOR_CLICKHOUSE_URL",
             hide_env_values = true
         )]
         clickhouse_url: Target,
