@@ -61,11 +61,17 @@ def say(spans, step, outcome, seconds, detail=None):
             "target": step.get("call") or step.get("prompt") or step.get("resource") if last else None,
             "trace_id": f"{context.trace_id:032x}",
             "span_id": f"{context.span_id:016x}",
-            "outcome": outcome if last else "ok",
+            "outcome": outcome if last else outcome_of_span(span),
             "seconds": seconds,
             "detail": detail if last else None,
         }
         print(json.dumps(line), flush=True)
+
+
+def outcome_of_span(span):
+    """How a request of the handshake ended, or one that the client sent before a step's own."""
+    code = span.attributes.get("rpc.response.status_code")
+    return f"rpc_error:{code}" if code else "ok"
 
 
 async def ignore_progress(progress, total, message):
@@ -155,7 +161,9 @@ async def run(args, steps):
     spans_of_step.set(handshake)
     started = time.monotonic()
     async with connect(args) as client:
-        say(handshake, {}, "ok", time.monotonic() - started, client.protocol_version)
+        seconds = time.monotonic() - started
+        for span in handshake:
+            say([span], {}, outcome_of_span(span), seconds, client.protocol_version)
         for step in steps:
             await run_repeated(client, step)
 

@@ -45,6 +45,11 @@ impl Collector {
     #[must_use]
     pub fn start_in(folder: TempDir, clickhouse_url: Option<&str>) -> Self {
         let port_file = folder.path().join("ports");
+        let log = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(folder.path().join("log"))
+            .expect("a file in the scratch folder");
         // Of an earlier run on this folder.
         let _ = std::fs::remove_file(&port_file);
         let mut command = Command::new(programs::collector());
@@ -54,7 +59,8 @@ impl Collector {
             .arg(folder.path().join("store"))
             .arg("--port-file")
             .arg(&port_file)
-            .stdin(Stdio::null());
+            .stdin(Stdio::null())
+            .stderr(log);
         without_telemetry_variables(&mut command);
         if let Some(url) = clickhouse_url {
             command.args(["--clickhouse-url", url]);
@@ -89,6 +95,12 @@ impl Collector {
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.folder.path().join("store")
+    }
+
+    /// What it logged, on this folder, so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// Rows of a query over the embedded store.
@@ -131,11 +143,8 @@ impl Collector {
     #[must_use]
     pub fn stop(mut self) -> TempDir {
         self.process.signal(Signal::TERM);
-        assert_eq!(
-            shell_code(self.process.wait()),
-            0,
-            "the collector's exit code"
-        );
+        let code = shell_code(self.process.wait());
+        assert_eq!(code, 0, "the collector's log:\n{}", self.log());
         self.folder
     }
 

@@ -93,6 +93,10 @@ fn run_tests(env: &Env, args: &Args, installed: &Installed) -> Result<()> {
     let (sidecar, collector) = env.programs()?;
     let mut cargo = env.cargo();
     cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    // Most stories wait for peers, not for a core; what a caller chose stays.
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        cargo.env("RUST_TEST_THREADS", "4");
+    }
     cargo.env("TOOLSPAN_BIN", sidecar);
     cargo.env("TOOLSPAN_COLLECTOR_BIN", collector);
     if let Some(python) = &installed.python {

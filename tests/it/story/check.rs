@@ -17,6 +17,8 @@ const COLUMNS: &str = "\"TraceId\", \"SpanId\", \"ParentSpanId\", \"TenantId\", 
     \"StatusCode\", \"ErrorType\", \"RpcStatusCode\", \"JsonRpcRequestId\", \"Duration\", \"RequestBytes\", \
     \"ResponseBytes\", \"McpProtocolVersion\"";
 
+const CALLERS_MISTAKES: [&str; 5] = ["-32700", "-32600", "-32601", "-32602", "-32002"];
+
 /// Where and for whom the calls were made.
 pub struct Story<'a> {
     pub collector: &'a Collector,
@@ -41,6 +43,11 @@ impl Story<'_> {
             self.check_server_spans(service, sent, &parquet);
         }
         self.check_views(sent);
+        let log = self.collector.log();
+        let bad = log
+            .lines()
+            .find(|line| line.contains(" ERROR ") || line.contains(" WARN "));
+        assert_eq!(bad, None, "the collector complains of nothing");
     }
 
     fn parquet(&self, count: usize) -> Vec<Value> {
@@ -93,9 +100,9 @@ impl Story<'_> {
     fn check_error(&self, request: &Sent, row: &Value) {
         let (status, error, code) = match request.outcome.as_str() {
             "tool_error" => ("Error", "tool_error", ""),
-            // The caller's mistake is no error of a server.
-            "rpc_error:-32602" => ("Unset", "", "-32602"),
             outcome => match outcome.strip_prefix("rpc_error:") {
+                // The caller's mistake is no error of a server.
+                Some(code) if CALLERS_MISTAKES.contains(&code) => ("Unset", "", code),
                 Some(code) => ("Error", code, code),
                 None => ("Unset", "", ""),
             },

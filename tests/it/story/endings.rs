@@ -69,20 +69,20 @@ fn call_whose_client_dies() -> Value {
 fn a_call_the_client_gave_up_on_is_recorded_over_stdio() {
     let (sent, spans) = over_stdio("legacy", slow_call_with_timeout());
     assert_eq!(sent.last().unwrap().outcome, "timed_out");
-    assert_eq!(outcome(&sent, &spans), "timed_out");
+    assert_eq!(outcome(&sent, &spans), "cancelled_by_client");
 }
 
 #[test]
 fn a_call_the_client_gave_up_on_is_recorded_over_http_on_the_legacy_wire() {
     let (sent, spans) = over_http("legacy", slow_call_with_timeout());
-    assert_eq!(outcome(&sent, &spans), "timed_out");
+    assert_eq!(outcome(&sent, &spans), "cancelled_by_client");
 }
 
-/// There, closing the stream is how a client cancels.
+/// There, closing the stream is how a client cancels: it looks the same as a client that died.
 #[test]
 fn a_call_the_client_gave_up_on_is_recorded_over_http_on_the_modern_wire() {
     let (sent, spans) = over_http("modern", slow_call_with_timeout());
-    assert_eq!(outcome(&sent, &spans), "cancelled_by_client");
+    assert_eq!(outcome(&sent, &spans), "client_gone");
 }
 
 #[test]
@@ -102,16 +102,16 @@ fn a_call_whose_server_crashed_is_recorded_over_http() {
 fn a_call_whose_client_died_is_recorded_over_stdio() {
     let (sent, spans) = over_stdio("legacy", call_whose_client_dies());
     assert_eq!(sent.last().unwrap().outcome, "died");
-    assert_eq!(outcome(&sent, &spans), "client_gone");
+    let outcome = outcome(&sent, &spans);
+    // This server answers open calls with an error when its input ends, and may be in time with it.
+    assert!(
+        ["client_gone", "rpc_error"].contains(&outcome.as_str()),
+        "{outcome}"
+    );
 }
 
 #[test]
 fn a_call_whose_client_died_is_recorded_over_http() {
     let (sent, spans) = over_http("modern", call_whose_client_dies());
-    let outcome = outcome(&sent, &spans);
-    // On this wire a closed stream is a cancellation, whoever closed it.
-    assert!(
-        ["cancelled_by_client", "client_gone"].contains(&outcome.as_str()),
-        "{outcome}"
-    );
+    assert_eq!(outcome(&sent, &spans), "client_gone");
 }
