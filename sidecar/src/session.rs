@@ -15,9 +15,7 @@ use crate::counters::Counters;
 use crate::export::Telemetry;
 use crate::frame::line::Edit;
 use crate::frame::{Kind, Message, Scanner, Shape, Slot};
-use crate::record::{
-    CallRecord, HopInfo, NotInjected, Outcome, SessionRecord, Target, Tenant,
-};
+use crate::record::{CallRecord, HopInfo, NotInjected, Outcome, SessionRecord, Target, Tenant};
 use crate::tenant::{Offer, TenantRule};
 use crate::trace::context::Carriers;
 use crate::trace::{Carrier, Decision, decide, plan};
@@ -197,7 +195,10 @@ impl Hop {
         tenant
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the call that opens here")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of the call that opens here"
+    )]
     fn open_call(
         &self,
         message: &Message<'_>,
@@ -260,7 +261,9 @@ impl Hop {
         };
         peers.learn_from_answer(message, call.initialize);
         call.record.server.clone_from(&peers.server);
-        call.record.protocol_version.clone_from(&peers.protocol_version);
+        call.record
+            .protocol_version
+            .clone_from(&peers.protocol_version);
         let answered = Answered {
             initialize: call.initialize && message.shape(Slot::Result) != Shape::Absent,
             peers,
@@ -381,7 +384,9 @@ fn outcome(message: &Message<'_>) -> Outcome {
     match message.text(Slot::ResultType).as_deref() {
         Some("input_required") => Outcome::InputRequired,
         Some("task") => Outcome::TaskCreated,
-        _ if matches!(message.shape(Slot::ResultTask), Shape::Object { .. }) => Outcome::TaskCreated,
+        _ if matches!(message.shape(Slot::ResultTask), Shape::Object { .. }) => {
+            Outcome::TaskCreated
+        }
         _ => Outcome::Ok,
     }
 }

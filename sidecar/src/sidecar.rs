@@ -32,8 +32,8 @@ use crate::log;
 use crate::record::{HopInfo, Outcome};
 use crate::session::Hop;
 use crate::tap::http::{Proxy, Upstream, serve};
-use crate::tap::stdio::guard::{self, Exit};
 use crate::tap::stdio;
+use crate::tap::stdio::guard::{self, Exit};
 use crate::trace::Carrier;
 
 /// What open calls and queued spans get at the end.
@@ -57,7 +57,12 @@ pub fn run_stdio(settings: Settings, command: &[OsString]) -> anyhow::Result<Exi
         server_port: None,
         ..hop_info(&settings.stdio)
     };
-    let hop = Arc::new(new_hop(info, &settings.stdio, settings.limits.max_open_calls, telemetry));
+    let hop = Arc::new(new_hop(
+        info,
+        &settings.stdio,
+        settings.limits.max_open_calls,
+        telemetry,
+    ));
     let env = |name: &str| std::env::var(name).ok();
     let parent = Carrier::read(env("TRACEPARENT").as_deref(), env("TRACESTATE").as_deref());
     let exit = stdio::run(guard, &hop, parent)?;
@@ -66,7 +71,10 @@ pub fn run_stdio(settings: Settings, command: &[OsString]) -> anyhow::Result<Exi
     }
     log::summary(&counters);
     if let Exit::NotStarted(code) = exit {
-        let name = command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let name = command
+            .first()
+            .map(|name| name.to_string_lossy())
+            .unwrap_or_default();
         error!(command = %name, reason = %std::io::Error::from_raw_os_error(code), "cannot start the command");
     }
     Ok(ExitCode::from(exit.code()))
@@ -130,8 +138,10 @@ async fn run_hops(settings: &Settings, telemetry: &Telemetry) -> anyhow::Result<
         serving.spawn(serve(listener, proxy, stopped.clone()));
     }
     drop(stopped);
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

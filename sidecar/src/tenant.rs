@@ -52,7 +52,11 @@ impl TenantRule {
                 offer
                     .meta_baggage
                     .and_then(|baggage| member(baggage, key))
-                    .or_else(|| offer.header_baggage.and_then(|baggage| member(baggage, key))),
+                    .or_else(|| {
+                        offer
+                            .header_baggage
+                            .and_then(|baggage| member(baggage, key))
+                    }),
             ),
             Self::None => (TenantSource::None, None),
         };
@@ -112,8 +116,14 @@ mod tests {
             header_baggage: Some("tenant.id=header"),
         };
         assert_eq!(name(&header, &offer), ("acme".into(), TenantSource::Header));
-        assert_eq!(name(&baggage, &offer), ("glöbex".into(), TenantSource::Baggage));
-        assert_eq!(name(&TenantRule::Fixed("x".into()), &offer), ("x".into(), TenantSource::Fixed));
+        assert_eq!(
+            name(&baggage, &offer),
+            ("glöbex".into(), TenantSource::Baggage)
+        );
+        assert_eq!(
+            name(&TenantRule::Fixed("x".into()), &offer),
+            ("x".into(), TenantSource::Fixed)
+        );
     }
 
     #[test]
@@ -133,6 +143,9 @@ mod tests {
             meta_baggage: Some("other=1,broken"),
             ..Offer::default()
         };
-        assert_eq!(name(&TenantRule::Baggage("tenant.id".into()), &missing), unknown);
+        assert_eq!(
+            name(&TenantRule::Baggage("tenant.id".into()), &missing),
+            unknown
+        );
     }
 }

@@ -62,7 +62,11 @@ fn apply(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = 0;
     for edit in edits {
-        out.extend_from_slice(bytes.get(at..edit.at.start).expect("edits ascend inside the bytes"));
+        out.extend_from_slice(
+            bytes
+                .get(at..edit.at.start)
+                .expect("edits ascend inside the bytes"),
+        );
         out.extend_from_slice(&edit.with);
         at = edit.at.end;
     }

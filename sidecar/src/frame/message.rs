@@ -166,9 +166,7 @@ impl<'a> Message<'a> {
     /// The text of a string field that was kept whole.
     #[must_use]
     pub fn whole_text(&self, slot: Slot) -> Option<Cow<'a, str>> {
-        (!self.field(slot).cut)
-            .then(|| self.text(slot))
-            .flatten()
+        (!self.field(slot).cut).then(|| self.text(slot)).flatten()
     }
 
     /// The value of an integer field.

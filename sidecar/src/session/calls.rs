@@ -53,7 +53,9 @@ impl OpenCall {
     pub fn end(self, outcome: Outcome, response_bytes: u64, now: Moment) -> CallRecord {
         CallRecord {
             target: self.target,
-            duration: now.monotonic.saturating_duration_since(self.started.monotonic),
+            duration: now
+                .monotonic
+                .saturating_duration_since(self.started.monotonic),
             outcome,
             response_bytes,
             ..self.record

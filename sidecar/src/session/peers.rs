@@ -27,7 +27,11 @@ impl Peers {
         if let Some(version) = version {
             replace(&mut self.protocol_version, &version);
         }
-        renew(&mut self.client, message, (Slot::ClientName, Slot::ClientVersion));
+        renew(
+            &mut self.client,
+            message,
+            (Slot::ClientName, Slot::ClientVersion),
+        );
     }
 
     /// The version that was agreed on, and who the server says it is.
@@ -35,7 +39,11 @@ impl Peers {
         if initialize && let Some(version) = message.text(Slot::ResultProtocolVersion) {
             replace(&mut self.protocol_version, &version);
         }
-        renew(&mut self.server, message, (Slot::ServerName, Slot::ServerVersion));
+        renew(
+            &mut self.server,
+            message,
+            (Slot::ServerName, Slot::ServerVersion),
+        );
     }
 }
 
@@ -69,12 +77,19 @@ struct Session {
 }
 
 impl Session {
-    fn end(self, hop: &Arc<HopInfo>, error_type: Option<&'static str>, now: Moment) -> SessionRecord {
+    fn end(
+        self,
+        hop: &Arc<HopInfo>,
+        error_type: Option<&'static str>,
+        now: Moment,
+    ) -> SessionRecord {
         SessionRecord {
             hop: Arc::clone(hop),
             tenant: self.tenant,
             protocol_version: self.peers.protocol_version,
-            duration: now.monotonic.saturating_duration_since(self.began.monotonic),
+            duration: now
+                .monotonic
+                .saturating_duration_since(self.began.monotonic),
             error_type,
         }
     }
@@ -105,7 +120,12 @@ impl Sessions {
     }
 
     /// Adds a session; gives back the one that had to go because there were too many.
-    pub fn begin(&mut self, id: u64, answered: &Answered, hop: &Arc<HopInfo>) -> Option<SessionRecord> {
+    pub fn begin(
+        &mut self,
+        id: u64,
+        answered: &Answered,
+        hop: &Arc<HopInfo>,
+    ) -> Option<SessionRecord> {
         let full = self.open.len() >= self.max && !self.open.contains_key(&id);
         let oldest = full
             .then(|| self.open.iter().min_by_key(|(_, s)| s.began.monotonic))

@@ -59,7 +59,11 @@ fn answer(hop: &Hop, text: &str, now: Moment) -> bool {
 
 fn cancel(hop: &Hop, direction: Direction, now: Moment) {
     let scanner = scan(r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#);
-    hop.cancel(&scanner.messages().next().unwrap(), (HERE.0, direction), now);
+    hop.cancel(
+        &scanner.messages().next().unwrap(),
+        (HERE.0, direction),
+        now,
+    );
 }
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}"#;
@@ -70,11 +74,26 @@ fn an_answer_says_how_the_call_ended() {
         (r#"{"id":1,"result":{}}"#, Outcome::Ok),
         (r#"{"id":1,"result":{"isError":false}}"#, Outcome::Ok),
         (r#"{"id":1,"result":{"isError":true}}"#, Outcome::ToolError),
-        (r#"{"id":1,"result":{"resultType":"complete"}}"#, Outcome::Ok),
-        (r#"{"id":1,"result":{"resultType":"input_required"}}"#, Outcome::InputRequired),
-        (r#"{"id":1,"result":{"resultType":"task"}}"#, Outcome::TaskCreated),
-        (r#"{"id":1,"result":{"task":{"taskId":"t"}}}"#, Outcome::TaskCreated),
-        (r#"{"id":1,"error":{"code":-32602,"message":"m"}}"#, Outcome::RpcError(-32602)),
+        (
+            r#"{"id":1,"result":{"resultType":"complete"}}"#,
+            Outcome::Ok,
+        ),
+        (
+            r#"{"id":1,"result":{"resultType":"input_required"}}"#,
+            Outcome::InputRequired,
+        ),
+        (
+            r#"{"id":1,"result":{"resultType":"task"}}"#,
+            Outcome::TaskCreated,
+        ),
+        (
+            r#"{"id":1,"result":{"task":{"taskId":"t"}}}"#,
+            Outcome::TaskCreated,
+        ),
+        (
+            r#"{"id":1,"error":{"code":-32602,"message":"m"}}"#,
+            Outcome::RpcError(-32602),
+        ),
         (r#"{"id":1,"error":{"code":-32001}}"#, Outcome::TimedOut),
         (r#"{"id":1,"error":"no object"}"#, Outcome::Malformed),
     ] {
@@ -150,17 +169,27 @@ fn a_message_at_the_limit_is_spliced_and_one_byte_more_is_not() {
     let base = Instant::now();
     let (hop, records) = hop(10);
     let padded = |extra: usize| {
-        format!(r#"{{"id":1,"method":"ping","params":{{"p":"{}"}}}}"#, "x".repeat(extra))
+        format!(
+            r#"{{"id":1,"method":"ping","params":{{"p":"{}"}}}}"#,
+            "x".repeat(extra)
+        )
     };
     let opened = open(&hop, &padded(0), at(base, 0)).unwrap();
     let added: usize = opened.edits.iter().map(|edit| edit.with.len()).sum();
     let room = 4096 - padded(0).len() - added;
-    assert!(!open(&hop, &padded(room), at(base, 1)).unwrap().edits.is_empty());
+    assert!(
+        !open(&hop, &padded(room), at(base, 1))
+            .unwrap()
+            .edits
+            .is_empty()
+    );
     let too_large = open(&hop, &padded(room + 1), at(base, 2)).unwrap();
     assert!(too_large.edits.is_empty() && too_large.injected.is_none());
     assert_eq!(hop.counters().not_injected(NotInjected::TooLarge), 1);
     hop.end_all(Outcome::Shutdown, at(base, 3));
-    let untouched = records().into_iter().filter(|r| r.not_injected == Some(NotInjected::TooLarge));
+    let untouched = records()
+        .into_iter()
+        .filter(|r| r.not_injected == Some(NotInjected::TooLarge));
     assert_eq!(untouched.count(), 1);
 }
 
@@ -168,13 +197,35 @@ fn a_message_at_the_limit_is_spliced_and_one_byte_more_is_not() {
 fn who_the_peers_are_is_learned_in_both_eras() {
     let base = Instant::now();
     let (hop, records) = hop(10);
-    open(&hop, r#"{"id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","clientInfo":{"name":"c","version":"1"}}}"#, at(base, 0));
-    answer(&hop, r#"{"id":1,"result":{"protocolVersion":"2025-06-18","serverInfo":{"name":"s","version":"2"}}}"#, at(base, 1));
-    open(&hop, r#"{"id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"d","version":"3"}}}}"#, at(base, 2));
-    answer(&hop, r#"{"id":2,"result":{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"t","version":"4"}}}}"#, at(base, 3));
+    open(
+        &hop,
+        r#"{"id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","clientInfo":{"name":"c","version":"1"}}}"#,
+        at(base, 0),
+    );
+    answer(
+        &hop,
+        r#"{"id":1,"result":{"protocolVersion":"2025-06-18","serverInfo":{"name":"s","version":"2"}}}"#,
+        at(base, 1),
+    );
+    open(
+        &hop,
+        r#"{"id":2,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"d","version":"3"}}}}"#,
+        at(base, 2),
+    );
+    answer(
+        &hop,
+        r#"{"id":2,"result":{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"t","version":"4"}}}}"#,
+        at(base, 3),
+    );
     let seen: Vec<_> = records()
         .into_iter()
-        .map(|r| (r.protocol_version.unwrap(), r.client.unwrap().name.clone(), r.server.unwrap().name.clone()))
+        .map(|r| {
+            (
+                r.protocol_version.unwrap(),
+                r.client.unwrap().name.clone(),
+                r.server.unwrap().name.clone(),
+            )
+        })
         .collect();
     assert_eq!(seen[0], ("2025-06-18".into(), "c".into(), "s".into()));
     assert_eq!(seen[1], ("2026-07-28".into(), "d".into(), "t".into()));
@@ -185,12 +236,22 @@ fn a_parent_comes_from_the_best_carrier() {
     let base = Instant::now();
     let (hop, records) = hop(10);
     let meta = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    open(&hop, &format!(r#"{{"id":1,"method":"ping","params":{{"_meta":{{"traceparent":"{meta}"}}}}}}"#), at(base, 0));
+    open(
+        &hop,
+        &format!(r#"{{"id":1,"method":"ping","params":{{"_meta":{{"traceparent":"{meta}"}}}}}}"#),
+        at(base, 0),
+    );
     open(&hop, CALL, at(base, 1));
     hop.end_all(Outcome::Shutdown, at(base, 2));
-    let mut sources: Vec<_> = records().into_iter().map(|r| r.context.parent_source.as_str()).collect();
+    let mut sources: Vec<_> = records()
+        .into_iter()
+        .map(|r| r.context.parent_source.as_str())
+        .collect();
     sources.sort_unstable();
-    assert_eq!(sources, [ParentSource::Meta.as_str(), ParentSource::Root.as_str()]);
+    assert_eq!(
+        sources,
+        [ParentSource::Meta.as_str(), ParentSource::Root.as_str()]
+    );
 }
 
 #[derive(Debug, Clone)]

@@ -25,8 +25,8 @@ use tracing::{debug, warn};
 
 use crate::session::Hop;
 
-pub use upstream::Upstream;
 use upstream::Link;
+pub use upstream::Upstream;
 
 /// How long accepting rests when the process has no file descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(20);

@@ -10,10 +10,10 @@ pub mod guard;
 mod relay;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -23,7 +23,7 @@ use crate::session::{Direction, Hop};
 use crate::trace::Carrier;
 
 use guard::{Exit, Guard, Notice};
-use relay::Relay;
+use relay::{Ended, Relay};
 
 /// How long a child may take to end by itself after its client has died.
 const ORPHAN_GRACE: Duration = Duration::from_secs(2);
@@ -41,7 +41,10 @@ pub fn run(guard: Guard, hop: &Arc<Hop>, env: Option<Carrier>) -> io::Result<Exi
     } = guard;
     let control = Arc::new(control);
     forward_signals(&control)?;
-    let (ended_read, ended_write) = io::pipe()?;
+    let (events, from_client) = io::pipe()?;
+    let from_server = from_client.try_clone()?;
+    // Without a writer the pipe would be at its end, which is no event.
+    let _open = from_client.try_clone()?;
     let scope = hop.new_scope();
     let peers = Arc::default();
     let relay = |direction, input: OwnedFd, output: OwnedFd| Relay {
@@ -63,28 +66,22 @@ pub fn run(guard: Guard, hop: &Arc<Hop>, env: Option<Carrier>) -> io::Result<Exi
         child_stdout,
         io::stdout().as_fd().try_clone_to_owned()?,
     );
-    let stdin_ended = ended_write.try_clone()?;
     std::thread::Builder::new()
         .name("to-server".into())
-        .spawn(move || {
-            let client_ended = to_server.run();
-            if client_ended {
-                // Only the client's end of file is news for the main thread; its reader is the pipe's other end.
-                drop(stdin_ended);
-            } else {
-                // The child reads no more: our stdin closes, as the child's would, and the writer stays open for good.
-                close_stream(guard::STDIN);
-                std::mem::forget(stdin_ended);
-            }
+        .spawn(move || match to_server.run() {
+            Ended::Input => tell(&from_client, STDIN_ENDED),
+            // The child reads no more: our stdin closes, as the child's would.
+            Ended::Output => close_stream(guard::STDIN),
         })?;
-    drop(ended_write);
     let to_client = std::thread::Builder::new()
         .name("to-client".into())
         .spawn(move || {
-            to_client.run();
+            if to_client.run() == Ended::Output {
+                tell(&from_server, STDOUT_BROKEN);
+            }
             close_stream(guard::STDOUT);
         })?;
-    let (exit, client_died) = wait(&mut notices, &control, &ended_read)?;
+    let (exit, client_died) = wait(&mut notices, &control, &events)?;
     // What the child wrote is passed on before we end: the guard has ended whatever could hold the pipe open.
     let relayed = to_client.join();
     let outcome = if client_died {
@@ -97,51 +94,93 @@ pub fn run(guard: Guard, hop: &Arc<Hop>, env: Option<Carrier>) -> io::Result<Exi
     Ok(exit)
 }
 
-/// Waits for the command's end. Ends it when the client has died, which is when stdin has ended and nobody can read
-/// stdout any more.
+/// What the relaying threads tell the main thread.
+const STDIN_ENDED: u8 = b'i';
+const STDOUT_BROKEN: u8 = b'o';
+
+fn tell(mut events: &io::PipeWriter, event: u8) {
+    // The main thread is the reader and outlives us; a full pipe is out of the question.
+    let _ = events.write_all(&[event]);
+}
+
+/// What is known of the client.
+#[derive(Debug, Default)]
+struct Client {
+    stdin_ended: bool,
+    stdout_broken: bool,
+    /// When it was found dead: stdin has ended, and nobody reads stdout or our parent is gone.
+    died_at: Option<Instant>,
+    terminated: bool,
+}
+
+/// Waits for the command's end; asks for it when the client has died and the command goes on all the same.
 fn wait(
     notices: &mut guard::Notices,
     control: &guard::Control,
-    stdin_ended: &io::PipeReader,
+    mut events: &io::PipeReader,
 ) -> io::Result<(Exit, bool)> {
     let parent = parent();
-    let mut stdin_open = true;
-    let mut died_at = None;
+    let mut client = Client::default();
     loop {
         let stdout = io::stdout();
-        let mut fds = vec![PollFd::new(&*notices, PollFlags::IN)];
-        if stdin_open {
-            fds.push(PollFd::new(stdin_ended, PollFlags::IN));
-        } else if died_at.is_none() {
+        let mut fds = vec![
+            PollFd::new(&*notices, PollFlags::IN),
+            PollFd::new(events, PollFlags::IN),
+        ];
+        if client.stdin_ended && client.died_at.is_none() {
             // Without requested events poll reports only that the other end has gone.
             fds.push(PollFd::new(&stdout, PollFlags::empty()));
-            if let Some(parent) = &parent {
-                fds.push(PollFd::new(parent, PollFlags::IN));
-            }
+            fds.extend(
+                parent
+                    .iter()
+                    .map(|parent| PollFd::new(parent, PollFlags::IN)),
+            );
         }
-        let timeout = died_at.map(|at: std::time::Instant| {
-            let left = (at + ORPHAN_GRACE).saturating_duration_since(clock::instant());
-            Timespec {
-                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: i64::from(left.subsec_nanos()),
-            }
-        });
-        match poll(&mut fds, timeout.as_ref()) {
+        match poll(&mut fds, client.patience().as_ref()) {
             Err(rustix::io::Errno::INTR) => continue,
             other => other?,
         };
         let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        if happened.first() == Some(&true) {
-            if let Some(Notice::Exited(exit)) = notices.read()? {
-                return Ok((exit, died_at.is_some()));
-            }
-        } else if stdin_open {
-            stdin_open = happened.get(1) != Some(&true);
-        } else if died_at.is_none() {
-            died_at = happened.contains(&true).then(clock::instant);
-        } else {
+        let (sources, gone) = happened.split_at(2);
+        if sources.first() == Some(&true)
+            && let Some(Notice::Exited(exit)) = notices.read()?
+        {
+            return Ok((exit, client.died_at.is_some()));
+        }
+        if sources.get(1) == Some(&true) {
+            let mut event = [0];
+            let _ = events.read(&mut event)?;
+            client.stdin_ended |= event == [STDIN_ENDED];
+            client.stdout_broken |= event == [STDOUT_BROKEN];
+        }
+        let gone = gone.contains(&true) || client.stdout_broken;
+        if client.stdin_ended && gone && client.died_at.is_none() {
+            client.died_at = Some(clock::instant());
+        }
+        if client.is_overdue() {
+            client.terminated = true;
             control.terminate();
         }
+    }
+}
+
+impl Client {
+    /// How long the command may still take by itself.
+    fn patience(&self) -> Option<Timespec> {
+        let left = self.left()?;
+        Some(Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        })
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.left() == Some(Duration::ZERO)
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let died_at = self.died_at.filter(|_| !self.terminated)?;
+        Some((died_at + ORPHAN_GRACE).saturating_duration_since(clock::instant()))
     }
 }
 

@@ -76,8 +76,12 @@ pub fn decide(carriers: &Carriers, span_pair: bool, random: &mut fastrand::Rng) 
         pair_span_id,
         parent: parent.map(|parent| parent.context),
         parent_source: source,
-        link: link.filter(|link| source == ParentSource::Meta && Some(*link) != parent.map(|p| p.context)),
-        tracestate: parent.map(|parent| parent.tracestate.clone()).unwrap_or_default(),
+        link: link.filter(|link| {
+            source == ParentSource::Meta && Some(*link) != parent.map(|p| p.context)
+        }),
+        tracestate: parent
+            .map(|parent| parent.tracestate.clone())
+            .unwrap_or_default(),
     };
     let outgoing = TraceContext {
         span_id: pair_span_id.unwrap_or(context.span_id),

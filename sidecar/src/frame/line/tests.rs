@@ -40,7 +40,10 @@ fn a_line_is_held_until_it_is_complete() {
 #[test]
 fn an_answer_a_long_line_and_no_json_stream_through() {
     let (out, seen) = run(&[b"{\"result\":1", b"}\n"], 1024);
-    assert_eq!((out.as_slice(), seen), (&b"{\"result\":1}\n"[..], vec![(true, false)]));
+    assert_eq!(
+        (out.as_slice(), seen),
+        (&b"{\"result\":1}\n"[..], vec![(true, false)])
+    );
     let (out, seen) = run(&[b"{\"method\":\"0123456789", b"\"}\n"], 8);
     assert_eq!((out.len(), seen), (24, vec![(true, false)]));
     let (out, seen) = run(&[b"Listening on ", b"port 1\n{}\n"], 1024);

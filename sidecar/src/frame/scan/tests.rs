@@ -44,7 +44,10 @@ fn ids_are_typed() {
     for (text, id) in [
         ("1", Some(Id::Number("1".into()))),
         ("\"1\"", Some(Id::String("1".into()))),
-        ("9007199254740993", Some(Id::Number("9007199254740993".into()))),
+        (
+            "9007199254740993",
+            Some(Id::Number("9007199254740993".into())),
+        ),
         ("null", None),
         ("[1]", None),
     ] {
@@ -102,9 +105,15 @@ fn an_answer_shows_how_it_ended() {
     );
     let message = scanner.messages().next().unwrap();
     assert_eq!(message.shape(Slot::IsError), Shape::True);
-    assert_eq!(message.text(Slot::ResultType).as_deref(), Some("input_required"));
+    assert_eq!(
+        message.text(Slot::ResultType).as_deref(),
+        Some("input_required")
+    );
     let scanner = scan(r#"{"id":1,"error":{"code":-32602,"message":"no"}}"#);
-    assert_eq!(scanner.messages().next().unwrap().integer(Slot::ErrorCode), Some(-32602));
+    assert_eq!(
+        scanner.messages().next().unwrap().integer(Slot::ErrorCode),
+        Some(-32602)
+    );
 }
 
 #[test]
@@ -117,15 +126,54 @@ fn deep_nesting_costs_a_bit_a_level() {
 #[test]
 fn what_is_no_json_is_refused() {
     for bad in [
-        "", " ", "{", "{]", "[}", "{,}", "[1,]", "{\"a\":1,}", "{\"a\"}", "{a:1}", "01", "1.", "-", "1e", "+1",
-        "tru", "nul", "\"\t\"", "\"\\x\"", "\"\\u12g4\"", "{}{}", "'a'", "NaN", "[1 2]", "\u{feff}{}", "//", "\0",
+        "",
+        " ",
+        "{",
+        "{]",
+        "[}",
+        "{,}",
+        "[1,]",
+        "{\"a\":1,}",
+        "{\"a\"}",
+        "{a:1}",
+        "01",
+        "1.",
+        "-",
+        "1e",
+        "+1",
+        "tru",
+        "nul",
+        "\"\t\"",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "{}{}",
+        "'a'",
+        "NaN",
+        "[1 2]",
+        "\u{feff}{}",
+        "//",
+        "\0",
     ] {
         assert!(!accepts(bad.as_bytes()), "{bad:?}");
     }
-    for bad in [&b"\"\xff\""[..], b"\"\xc0\xaf\"", b"\"\xed\xa0\x80\"", b"\"\xf5\x80\x80\x80\"", b"\"\xe2\x82\""] {
+    for bad in [
+        &b"\"\xff\""[..],
+        b"\"\xc0\xaf\"",
+        b"\"\xed\xa0\x80\"",
+        b"\"\xf5\x80\x80\x80\"",
+        b"\"\xe2\x82\"",
+    ] {
         assert!(!accepts(bad), "{bad:?}");
     }
-    for good in ["0", "-0.5e+10", "[]", "{}", "\"\u{10ffff}\\ud800\"", " [ 1 , 2 ] ", "1e5"] {
+    for good in [
+        "0",
+        "-0.5e+10",
+        "[]",
+        "{}",
+        "\"\u{10ffff}\\ud800\"",
+        " [ 1 , 2 ] ",
+        "1e5",
+    ] {
         assert!(accepts(good.as_bytes()), "{good:?}");
     }
 }
@@ -135,18 +183,22 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),
         any::<i64>().prop_map(Into::into),
-        any::<f64>().prop_filter_map("finite", |f| serde_json::Number::from_f64(f).map(Into::into)),
+        any::<f64>().prop_filter_map("finite", |f| serde_json::Number::from_f64(f)
+            .map(Into::into)),
         any::<String>().prop_map(Into::into),
     ];
     leaf.prop_recursive(4, 64, 8, |inner| {
         let key = prop_oneof![
             any::<String>(),
-            proptest::sample::select(vec!["id", "method", "params", "_meta", "result", "error", "name"])
-                .prop_map(Into::into)
+            proptest::sample::select(vec![
+                "id", "method", "params", "_meta", "result", "error", "name"
+            ])
+            .prop_map(Into::into)
         ];
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..8).prop_map(Into::into),
-            proptest::collection::hash_map(key, inner, 0..8).prop_map(|map| map.into_iter().collect()),
+            proptest::collection::hash_map(key, inner, 0..8)
+                .prop_map(|map| map.into_iter().collect()),
         ]
     })
 }

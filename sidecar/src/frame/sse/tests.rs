@@ -19,13 +19,25 @@ fn events_are_told_apart() {
     let text = "\u{feff}: hello\r\n\r\nid: 1\ndata:\n\nevent: message\rdata: {\"id\":1,\rdata: \"result\":{}}\r\r\
                 retry: 3\n\nevent: endpoint\ndata: /message?s=1\n\ndata: no json\n\ndata\n\ndata: {}";
     let (events, resumable) = run(text);
-    assert_eq!(events, ["messages 1", "endpoint /message?s=1", "malformed", "malformed"].map(String::from)[..3]);
+    assert_eq!(
+        events,
+        [
+            "messages 1",
+            "endpoint /message?s=1",
+            "malformed",
+            "malformed"
+        ]
+        .map(String::from)[..3]
+    );
     assert!(resumable);
 }
 
 #[test]
 fn an_event_that_is_cut_off_is_no_event() {
-    assert_eq!(run("data: {\"id\":1,\"result\":{}}\n").0, Vec::<String>::new());
+    assert_eq!(
+        run("data: {\"id\":1,\"result\":{}}\n").0,
+        Vec::<String>::new()
+    );
 }
 
 proptest! {

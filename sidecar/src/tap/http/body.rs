@@ -34,7 +34,9 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            Self::Whole(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
+            Self::Whole(pieces) => {
+                Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+            }
             Self::Stream {
                 first,
                 rest,
@@ -75,7 +77,8 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = |pieces: &VecDeque<Bytes>| pieces.iter().map(|p| p.remaining() as u64).sum::<u64>();
+        let length =
+            |pieces: &VecDeque<Bytes>| pieces.iter().map(|p| p.remaining() as u64).sum::<u64>();
         match self {
             Self::Whole(pieces) => SizeHint::with_exact(length(pieces)),
             Self::Stream { first, rest, .. } => {
@@ -114,7 +117,9 @@ impl Body for ResponseBody {
                 let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
                 match &frame {
                     Some(Ok(passing)) => {
-                        if let (Some(exchange), Some(data)) = (exchange.as_mut(), passing.data_ref()) {
+                        if let (Some(exchange), Some(data)) =
+                            (exchange.as_mut(), passing.data_ref())
+                        {
                             exchange.read(data);
                         }
                         if body.is_end_stream()

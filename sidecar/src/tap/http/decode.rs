@@ -20,10 +20,15 @@ pub(super) enum Decoder {
 
 impl Decoder {
     pub fn of(headers: &HeaderMap) -> Self {
-        match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        match headers
+            .get(header::CONTENT_ENCODING)
+            .map(|value| value.as_bytes())
+        {
             None => Self::Plain,
             Some(name) if name.eq_ignore_ascii_case(b"identity") => Self::Plain,
-            Some(name) if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") => {
+            Some(name)
+                if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") =>
+            {
                 Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))
             }
             Some(_) => Self::Unreadable,

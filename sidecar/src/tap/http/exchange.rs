@@ -14,8 +14,8 @@ use hyper::body::Incoming;
 use tracing::warn;
 
 use super::Proxy;
-use super::decode::Decoder;
 use super::body::{RequestBody, ResponseBody};
+use super::decode::Decoder;
 use super::headers::{self, Media};
 use super::request::prepare;
 use super::upstream::{Failure, Link};
@@ -47,15 +47,24 @@ pub(super) async fn run(
     {
         parts.headers.insert(header::HOST, host);
     }
-    let mut exchange = origin.as_ref().map(|origin| Box::new(Exchange::new(origin, &parts.method)));
+    let mut exchange = origin
+        .as_ref()
+        .map(|origin| Box::new(Exchange::new(origin, &parts.method)));
     let untouchable = headers::untouchable(&parts.headers);
     let readable = parts.method == Method::POST && headers::media(&parts.headers) == Media::Json;
     let body = match (origin, exchange.as_mut()) {
-        (Some(origin), Some(exchange)) if readable && untouchable != Some(NotInjected::ContentEncoding) => {
+        (Some(origin), Some(exchange))
+            if readable && untouchable != Some(NotInjected::ContentEncoding) =>
+        {
             let prepared = match prepare(body, origin, untouchable, exchange).await {
                 Ok(prepared) => prepared,
                 // The client went away while it sent; the exchange ends its calls as it is dropped.
-                Err(_) => return Ok(answer(StatusCode::BAD_GATEWAY, "the request body did not arrive")),
+                Err(_) => {
+                    return Ok(answer(
+                        StatusCode::BAD_GATEWAY,
+                        "the request body did not arrive",
+                    ));
+                }
             };
             if let Some(injected) = &prepared.injected {
                 headers::inject(&mut parts.headers, injected);
@@ -69,15 +78,18 @@ pub(super) async fn run(
         }
         (Some(origin), _) if readable => {
             Counters::add(&origin.hop.counters().unreadable, 1);
-            origin.hop.counters().skip_injection(NotInjected::ContentEncoding);
+            origin
+                .hop
+                .counters()
+                .skip_injection(NotInjected::ContentEncoding);
             pass(body)
         }
         _ => pass(body),
     };
-    parts.uri = parts
-        .uri
-        .path_and_query()
-        .map_or_else(|| "/".parse().unwrap_or_default(), |path| path.clone().into());
+    parts.uri = parts.uri.path_and_query().map_or_else(
+        || "/".parse().unwrap_or_default(),
+        |path| path.clone().into(),
+    );
     let sent = link.send(Request::from_parts(parts, body)).await;
     Ok(match sent {
         Ok(response) => pass_back(response, exchange),
@@ -93,7 +105,10 @@ fn pass(body: Incoming) -> RequestBody {
     }
 }
 
-fn pass_back(response: Response<Incoming>, exchange: Option<Box<Exchange>>) -> Response<ResponseBody> {
+fn pass_back(
+    response: Response<Incoming>,
+    exchange: Option<Box<Exchange>>,
+) -> Response<ResponseBody> {
     let (mut parts, body) = response.into_parts();
     headers::remove_hop_by_hop(&mut parts.headers);
     let mut exchange = exchange;
@@ -188,7 +203,12 @@ impl Origin {
     }
 
     /// Opens, answers and cancels what the messages of a request say.
-    pub fn messages(&self, scanner: &Scanner, untouchable: Option<NotInjected>, size: usize) -> Opened {
+    pub fn messages(
+        &self,
+        scanner: &Scanner,
+        untouchable: Option<NotInjected>,
+        size: usize,
+    ) -> Opened {
         let mut opened = Opened::default();
         let untouchable = untouchable.or(scanner.overflowed().then_some(NotInjected::TooLarge));
         for message in scanner.messages() {
@@ -294,7 +314,9 @@ impl Exchange {
             if self.delete && status.is_success() {
                 self.origin.hop.end_session(session, None, clock::now());
             } else if !self.delete && status == StatusCode::NOT_FOUND && !self.calls.is_empty() {
-                self.origin.hop.end_session(session, Some("404"), clock::now());
+                self.origin
+                    .hop
+                    .end_session(session, Some("404"), clock::now());
             }
         }
     }
@@ -367,7 +389,12 @@ impl Exchange {
                     header: None,
                     ..self.origin.arrival(Some(NotInjected::InResponse), 0)
                 };
-                hop.open(message, (scope, Direction::ToClient), &arrival, clock::now());
+                hop.open(
+                    message,
+                    (scope, Direction::ToClient),
+                    &arrival,
+                    clock::now(),
+                );
             }
             Kind::Notification => hop.cancel(message, (scope, Direction::ToClient), clock::now()),
             Kind::Request | Kind::Invalid => {}
@@ -394,7 +421,9 @@ impl Exchange {
             StatusCode::GATEWAY_TIMEOUT => Outcome::TimedOut,
             status if status.as_u16() >= 400 => Outcome::HttpError(status.as_u16()),
             _ if self.may_resume() => return self.leave_open(),
-            _ if matches!(self.reading, Reading::Events(_)) && !self.malformed => Outcome::ServerGone,
+            _ if matches!(self.reading, Reading::Events(_)) && !self.malformed => {
+                Outcome::ServerGone
+            }
             _ => Outcome::Malformed,
         };
         self.end(outcome);
@@ -404,7 +433,8 @@ impl Exchange {
         if !matches!(self.reading, Reading::Json(..)) {
             return;
         }
-        if let Reading::Json(mut scanner, fine) = mem::replace(&mut self.reading, Reading::Nothing) {
+        if let Reading::Json(mut scanner, fine) = mem::replace(&mut self.reading, Reading::Nothing)
+        {
             if fine && scanner.finish().is_ok() {
                 self.messages(&scanner);
             } else if scanner.fed() > 0 {
@@ -438,7 +468,8 @@ impl Exchange {
     fn end_calls(&mut self, outcome: Outcome) {
         self.ended = true;
         let now = clock::now();
-        self.calls.extend(self.late_calls.iter().flat_map(take_calls));
+        self.calls
+            .extend(self.late_calls.iter().flat_map(take_calls));
         for call in self.calls.drain(..) {
             self.origin.hop.end_key(&call, outcome, now);
         }

@@ -40,7 +40,11 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// The trace context in the headers.
 pub(super) fn carrier(headers: &HeaderMap) -> Option<Carrier> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     let traceparent = text(TRACEPARENT)?;
     Carrier::read(Some(traceparent), text(TRACESTATE))
 }
@@ -127,22 +131,43 @@ mod tests {
             ("authorization", "Bearer t"),
         ]);
         remove_hop_by_hop(&mut headers);
-        assert_eq!(headers, map(&[("x-other", "2"), ("authorization", "Bearer t")]));
+        assert_eq!(
+            headers,
+            map(&[("x-other", "2"), ("authorization", "Bearer t")])
+        );
     }
 
     #[test]
     fn media_types_are_known_with_parameters() {
-        assert_eq!(media(&map(&[("content-type", "Application/JSON; charset=utf-8")])), Media::Json);
-        assert_eq!(media(&map(&[("content-type", "text/event-stream")])), Media::EventStream);
-        assert_eq!(media(&map(&[("content-type", "application/jsonl")])), Media::Other);
+        assert_eq!(
+            media(&map(&[("content-type", "Application/JSON; charset=utf-8")])),
+            Media::Json
+        );
+        assert_eq!(
+            media(&map(&[("content-type", "text/event-stream")])),
+            Media::EventStream
+        );
+        assert_eq!(
+            media(&map(&[("content-type", "application/jsonl")])),
+            Media::Other
+        );
         assert_eq!(media(&map(&[])), Media::Other);
     }
 
     #[test]
     fn a_body_that_is_signed_or_packed_is_not_touched() {
-        assert_eq!(untouchable(&map(&[("content-encoding", "gzip")])), Some(NotInjected::ContentEncoding));
-        assert_eq!(untouchable(&map(&[("content-digest", "sha-256=:x:")])), Some(NotInjected::ContentDigest));
-        assert_eq!(untouchable(&map(&[("signature-input", "s=()")])), Some(NotInjected::SignatureInput));
+        assert_eq!(
+            untouchable(&map(&[("content-encoding", "gzip")])),
+            Some(NotInjected::ContentEncoding)
+        );
+        assert_eq!(
+            untouchable(&map(&[("content-digest", "sha-256=:x:")])),
+            Some(NotInjected::ContentDigest)
+        );
+        assert_eq!(
+            untouchable(&map(&[("signature-input", "s=()")])),
+            Some(NotInjected::SignatureInput)
+        );
         assert_eq!(untouchable(&map(&[("content-encoding", "identity")])), None);
     }
 }

@@ -78,7 +78,13 @@ pub(super) async fn prepare(
         length += data.len();
         pieces.push_back(data);
         if length > limit {
-            return Ok(stream(pieces, body, origin, NotInjected::TooLarge, exchange));
+            return Ok(stream(
+                pieces,
+                body,
+                origin,
+                NotInjected::TooLarge,
+                exchange,
+            ));
         }
     }
     Ok(splice(join(pieces, length), &origin, exchange))

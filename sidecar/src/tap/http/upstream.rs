@@ -88,7 +88,10 @@ impl Link {
     }
 
     /// Sends one request. A client connection has one exchange at a time, so the lock is never waited for.
-    pub async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    pub async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, Failure> {
         let mut slot = self.sender.lock().await;
         if let Some(mut sender) = slot.take()
             && sender.ready().await.is_ok()

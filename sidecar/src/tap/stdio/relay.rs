@@ -24,9 +24,16 @@ pub(super) struct Relay {
     pub output: File,
 }
 
+/// Which side of a relay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Input,
+    Output,
+}
+
 impl Relay {
-    /// Relays until one side ends; true when it was the input.
-    pub fn run(mut self) -> bool {
+    /// Relays until one side ends, and closes both.
+    pub fn run(mut self) -> Ended {
         let mut framer = Framer::new(self.hop.max_inject_bytes);
         loop {
             let read = match self.input.read(framer.space()) {
@@ -36,11 +43,14 @@ impl Relay {
             };
             if read == 0 {
                 framer.end(&mut self);
-                return write(&mut self.output, &framer).is_ok();
+                return match write(&mut self.output, &framer) {
+                    Ok(()) => Ended::Input,
+                    Err(_) => Ended::Output,
+                };
             }
             framer.advance(read, &mut self);
             if write(&mut self.output, &framer).is_err() {
-                return false;
+                return Ended::Output;
             }
             framer.consume();
         }
@@ -52,9 +62,13 @@ impl Relay {
         match message.kind() {
             Kind::Request => {
                 let arrival = Arrival {
-                    env: self.env.clone().filter(|_| self.direction == Direction::ToServer),
+                    env: self
+                        .env
+                        .clone()
+                        .filter(|_| self.direction == Direction::ToServer),
                     peers: self.lock_peers().clone(),
-                    untouchable: (!line.held || scanner.overflowed()).then_some(NotInjected::TooLarge),
+                    untouchable: (!line.held || scanner.overflowed())
+                        .then_some(NotInjected::TooLarge),
                     size: usize::try_from(scanner.fed()).unwrap_or(usize::MAX),
                     ..Arrival::default()
                 };
@@ -124,4 +138,3 @@ fn write(output: &mut File, framer: &Framer) -> io::Result<()> {
     }
     Ok(())
 }
-

@@ -12,7 +12,10 @@ fn splice(text: &str) -> Result<String, NotInjected> {
     let message = scanner.messages().next().unwrap();
     let read = |slot| message.whole_text(slot);
     let carriers = Carriers {
-        meta: Carrier::read(read(Slot::Traceparent).as_deref(), read(Slot::Tracestate).as_deref()),
+        meta: Carrier::read(
+            read(Slot::Traceparent).as_deref(),
+            read(Slot::Tracestate).as_deref(),
+        ),
         header: Carrier::read(Some(PARENT), Some("k=\"v\"")),
         ..Carriers::default()
     };
@@ -43,8 +46,20 @@ fn the_context_goes_where_it_fits() {
 
 #[test]
 fn what_cannot_carry_a_context_says_why() {
-    assert_eq!(splice(r#"{"id":1,"method":"a","params":[1]}"#), Err(NotInjected::ParamsNotObject));
-    assert_eq!(splice(r#"{"id":1,"method":"a","params":null}"#), Err(NotInjected::ParamsNotObject));
-    assert_eq!(splice(r#"{"id":1,"method":"a","params":{"_meta":null}}"#), Err(NotInjected::MetaNotObject));
-    assert_eq!(splice(r#"{"id":1,"method":"a","params":{"_meta":"x"}}"#), Err(NotInjected::MetaNotObject));
+    assert_eq!(
+        splice(r#"{"id":1,"method":"a","params":[1]}"#),
+        Err(NotInjected::ParamsNotObject)
+    );
+    assert_eq!(
+        splice(r#"{"id":1,"method":"a","params":null}"#),
+        Err(NotInjected::ParamsNotObject)
+    );
+    assert_eq!(
+        splice(r#"{"id":1,"method":"a","params":{"_meta":null}}"#),
+        Err(NotInjected::MetaNotObject)
+    );
+    assert_eq!(
+        splice(r#"{"id":1,"method":"a","params":{"_meta":"x"}}"#),
+        Err(NotInjected::MetaNotObject)
+    );
 }

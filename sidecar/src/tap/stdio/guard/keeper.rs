@@ -38,7 +38,10 @@ pub(super) fn run(ends: Ends) -> ! {
     // A guard that cannot do its work ends; the command then dies by its parent-death signal.
     let code = i32::from(keep(ends).is_err());
     // SAFETY: ends this process at once, without running exit handlers that belong to our parent.
-    #[expect(unsafe_code, reason = "the buffers of the parent must not be flushed twice")]
+    #[expect(
+        unsafe_code,
+        reason = "the buffers of the parent must not be flushed twice"
+    )]
     unsafe {
         libc::_exit(code)
     }
@@ -88,7 +91,10 @@ fn start(command: &[OsString], stdin: OwnedFd, stdout: OwnedFd) -> io::Result<Pi
         .stdout(stdout)
         .process_group(0);
     // SAFETY: between fork and exec only one system call is made, which is async-signal-safe.
-    #[expect(unsafe_code, reason = "a parent-death signal can only be set by the child itself")]
+    #[expect(
+        unsafe_code,
+        reason = "a parent-death signal can only be set by the child itself"
+    )]
     unsafe {
         command.pre_exec(|| {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
