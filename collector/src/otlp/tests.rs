@@ -87,7 +87,11 @@ fn nesting_is_bounded() {
     let attribute = wrap(9, &wrap(2, &value));
     let body = wrap(1, &wrap(2, &wrap(2, &attribute)));
     let error = check(Signal::Traces, &body).unwrap_err();
-    assert!(error.what.ends_with("nested deeper than 32"), "{}", error.what);
+    assert!(
+        error.what.ends_with("nested deeper than 32"),
+        "{}",
+        error.what
+    );
 }
 
 /// A message as field `number` of another.
