@@ -3,7 +3,7 @@
 //! Never read elsewhere: everything behind the edge is a function of what it is given.
 
 use std::io::Read;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since 1970; 0 on a clock that stands before it.
 pub fn unix_nanos() -> u64 {
@@ -11,6 +11,11 @@ pub fn unix_nanos() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// For distances in time that no change of the clock can reach.
+pub fn instant() -> Instant {
+    Instant::now()
 }
 
 /// A number no other log has.

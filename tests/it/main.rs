@@ -5,6 +5,7 @@ mod ack_trace;
 mod bytes;
 mod crash;
 mod faults;
+mod house;
 mod kill_switch;
 mod process;
 mod stores;

@@ -12,6 +12,7 @@ use super::disk::{Disk, SegmentFile};
 use super::format::{self, SEGMENT_HEADER, Seed, SegmentHeader};
 use super::segments::{Room, Segments};
 use super::{AppendError, Draft, Options, Progress, Seq};
+use crate::clock;
 
 /// A group ends here: the first ones should not wait for the last ones of a flood.
 const GROUP_BYTES: u64 = 8 << 20;
@@ -123,7 +124,7 @@ impl<D: Disk> Writer<D> {
             return Err(io::Error::other("the disk failed less than a second ago"));
         }
         let begun = self.begin_segment();
-        self.last_attempt = begun.is_err().then(Instant::now);
+        self.last_attempt = begun.is_err().then(clock::instant);
         begun
     }
 
@@ -166,7 +167,7 @@ impl<D: Disk> Writer<D> {
     /// Ends the active segment at its last durable byte.
     fn seal(&mut self, error: &io::Error) {
         self.active = None;
-        self.last_attempt = Some(Instant::now());
+        self.last_attempt = Some(clock::instant());
         let Some(sealed) = self.segments.newest() else {
             return;
         };
