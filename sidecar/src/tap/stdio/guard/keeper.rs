@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
-use super::{Exit, STDIN, STDOUT, TERMINATE, encode, replace_stream};
+use super::{Exit, STDIN, STDOUT, TERMINATE, encode, hold_signals, replace_stream};
 use crate::clock;
 
 /// How long what the command left behind may take to end by itself, and again after SIGTERM.
@@ -90,7 +90,7 @@ fn start(command: &[OsString], stdin: OwnedFd, stdout: OwnedFd) -> io::Result<Pi
         .stdin(stdin)
         .stdout(stdout)
         .process_group(0);
-    // SAFETY: between fork and exec only one system call is made, which is async-signal-safe.
+    // SAFETY: between fork and exec only system calls are made that are async-signal-safe.
     #[expect(
         unsafe_code,
         reason = "a parent-death signal can only be set by the child itself"
@@ -98,6 +98,8 @@ fn start(command: &[OsString], stdin: OwnedFd, stdout: OwnedFd) -> io::Result<Pi
     unsafe {
         command.pre_exec(|| {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // A blocked signal would stay blocked in the command.
+            hold_signals(false);
             Ok(())
         });
     }
