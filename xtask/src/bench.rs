@@ -1,6 +1,7 @@
 //! Takes the name of a bench. Gives its table, with the figures to reach beside the measured ones.
 //! Never compares across runs: every row of a table comes from the same minutes.
 
+mod collector;
 mod hop;
 mod peers;
 mod place;
@@ -21,7 +22,8 @@ Examples:
   cargo xtask bench hop --rows direct,nginx   without the sidecar
   cargo xtask bench hop --sidecar OLD/toolspan    another build of the sidecar
   cargo xtask bench hop --sidecar-arg=--span-pair
-  cargo xtask bench stdio                     pipes: direct, a plain pump and toolspan")]
+  cargo xtask bench stdio                     pipes: direct, a plain pump and toolspan
+  cargo xtask bench collector                 OTLP into Parquet, with the log on disk")]
 pub struct Args {
     #[command(subcommand)]
     bench: Bench,
@@ -33,6 +35,8 @@ enum Bench {
     Hop(Options),
     /// A hop over pipes: time added per message, and the memory that a 10 MB result takes.
     Stdio(Options),
+    /// The collector: spans/s and CPU per span, to disk and to the store.
+    Collector(collector::Options),
 }
 
 #[derive(clap::Args)]
@@ -75,5 +79,6 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Hop(options) => hop::run(options),
         Bench::Stdio(options) => stdio::run(options),
+        Bench::Collector(options) => collector::run(options),
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{otlp, report};
 
-const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+pub const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 pub async fn run(to: SocketAddr, rate: f64, batch: usize) -> Result<()> {
     if !(rate > 0.0 && batch > 0) {
@@ -44,7 +44,7 @@ pub async fn run(to: SocketAddr, rate: f64, batch: usize) -> Result<()> {
 }
 
 /// A gRPC message: not compressed, four bytes of length, the bytes.
-fn framed(message: &[u8]) -> Result<Bytes> {
+pub fn framed(message: &[u8]) -> Result<Bytes> {
     let length = u32::try_from(message.len())?.to_be_bytes();
     Ok([&[0], &length[..], message].concat().into())
 }

@@ -2,6 +2,7 @@
 //! Never tests anything: the bench that starts it reads its one line of JSON and judges.
 
 mod client;
+mod export;
 mod feed;
 mod http;
 mod otlp;
@@ -64,6 +65,18 @@ enum Peer {
     },
     /// An OTLP receiver, gRPC and HTTP on one port, that counts spans and keeps nothing.
     Sink,
+    /// Sends spans to an OTLP receiver as fast as it takes them.
+    Export {
+        #[arg(long)]
+        to: SocketAddr,
+        #[arg(long, default_value_t = 4)]
+        connections: usize,
+        /// Spans in one export.
+        #[arg(long, default_value_t = 512)]
+        batch: usize,
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+    },
     /// Sends spans to an OTLP receiver at a fixed rate until standard input ends.
     Feed {
         #[arg(long)]
@@ -105,6 +118,12 @@ fn main() -> Result<ExitCode> {
         })?,
         Peer::Pump { command } => return pump::run(&command),
         Peer::Sink => on_one_thread(sink::run())?,
+        Peer::Export {
+            to,
+            connections,
+            batch,
+            seconds,
+        } => on_one_thread(export::run(to, connections, batch, seconds))?,
         Peer::Feed { to, rate, batch } => on_one_thread(feed::run(to, rate, batch))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -57,9 +57,14 @@ fn varint(message: &mut &[u8]) -> Result<u64> {
 
 /// An export of `count` spans shaped as the sidecar makes them for a `tools/call` over HTTP.
 pub fn export(count: usize) -> Vec<u8> {
+    export_from(0, count)
+}
+
+/// The same, of spans that no export with another `first` has.
+pub fn export_from(first: u64, count: usize) -> Vec<u8> {
     let mut scope_spans = bytes_field(1, &bytes_field(1, b"toolspan"));
     for number in 0..count {
-        scope_spans.extend(bytes_field(2, &span(number as u64)));
+        scope_spans.extend(bytes_field(2, &span(first + number as u64)));
     }
     let resource = [
         attribute("service.name", "toolspan"),

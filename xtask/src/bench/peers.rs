@@ -45,6 +45,17 @@ impl Programs {
         })
     }
 
+    /// Programs that are built already, without a sidecar.
+    pub fn of(env: &Env, load: PathBuf) -> Result<Self> {
+        let scratch = env.home.join("bench");
+        fs::create_dir_all(&scratch)?;
+        Ok(Self {
+            load,
+            sidecar: None,
+            scratch,
+        })
+    }
+
     pub fn load(&self, peer: &str) -> Result<Command> {
         let mut command = started::command(&self.load)?;
         command.arg(peer);
@@ -56,7 +67,7 @@ impl Programs {
     }
 }
 
-fn build(env: &Env, package: &str) -> Result<()> {
+pub fn build(env: &Env, package: &str) -> Result<()> {
     env::run(
         env.cargo()
             .args(["build", "--quiet", "--release", "-p", package]),
