@@ -7,7 +7,7 @@ use std::process::Command;
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .unwrap()
+        .expect("tests/ is below the checkout")
         .to_owned()
 }
 
@@ -16,15 +16,18 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         found.push(folder.to_owned());
         return;
     }
-    for entry in fs::read_dir(folder).unwrap() {
-        sources(&entry.unwrap().path(), found);
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        sources(&entry.expect("a readable entry").path(), found);
     }
 }
 
 /// The part of a file that is shipped: what stands before its tests.
 fn shipped(file: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap();
-    text.split("#[cfg(test)]").next().unwrap().to_owned()
+    let text = fs::read_to_string(file).expect("a readable file");
+    text.split("#[cfg(test)]")
+        .next()
+        .unwrap_or(&text)
+        .to_owned()
 }
 
 #[test]
