@@ -4,8 +4,13 @@
 //! The grammar is RFC 8259 to the letter, UTF-8 included: what passes here is what a strict parser accepts,
 //! so a splice never goes into something a receiver reads differently.
 
+mod lexeme;
+mod nesting;
+
 use super::grammar::{self, Node};
 use super::message::{Field, Message, Part, Shape, Slot};
+use lexeme::{Number, plain_run, utf8_lead};
+use nesting::Nesting;
 
 /// Deeper values are not followed: forwarded, but no message for us.
 const MAX_DEPTH: u32 = 1 << 20;
@@ -52,18 +57,6 @@ enum State {
     Broken,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Number {
-    Minus,
-    Zero,
-    Digits,
-    Dot,
-    Fraction,
-    Exponent,
-    Sign,
-    Power,
-}
-
 /// A container the scanner looks into.
 #[derive(Debug, Clone, Copy, Default)]
 struct Level {
@@ -79,8 +72,7 @@ struct Level {
 pub struct Scanner {
     state: State,
     at: u64,
-    depth: u32,
-    objects: Vec<u64>,
+    nesting: Nesting,
     levels: [Level; TRACKED],
     /// What the value that comes next is.
     next: (Node, Option<Slot>),
@@ -107,8 +99,7 @@ impl Scanner {
         Self {
             state: State::Value { first: false },
             at: 0,
-            depth: 0,
-            objects: Vec::new(),
+            nesting: Nesting::default(),
             levels: [Level::default(); TRACKED],
             next: (Node::Root, None),
             in_key: false,
@@ -127,15 +118,13 @@ impl Scanner {
     pub fn reset(&mut self) {
         self.state = State::Value { first: false };
         self.at = 0;
-        self.depth = 0;
+        self.nesting.reset();
         self.next = (Node::Root, None);
         self.in_key = false;
         self.keeping = None;
         self.parts.clear();
         self.arena.clear();
         self.arena.shrink_to(64 * 1024);
-        self.objects.clear();
-        self.objects.shrink_to(1024);
         self.batch = false;
         self.overflow = false;
     }
@@ -181,7 +170,7 @@ impl Scanner {
     /// # Errors
     /// [`Malformed`] when it is not complete.
     pub fn finish(&mut self) -> Result<(), Malformed> {
-        if let (0, State::Number(number)) = (self.depth, self.state)
+        if let (0, State::Number(number)) = (self.nesting.depth(), self.state)
             && number.may_end()
         {
             self.state = State::Done;
@@ -327,7 +316,7 @@ impl Scanner {
     }
 
     fn after(&mut self, byte: u8) -> Option<()> {
-        let object = self.in_object();
+        let object = self.nesting.in_object();
         match byte {
             b',' if object => self.state = State::Key { first: false },
             b',' => {
@@ -433,7 +422,7 @@ impl Scanner {
             part.fields[slot as usize].end = end;
         }
         self.keeping = None;
-        self.state = if self.depth == 0 {
+        self.state = if self.nesting.depth() == 0 {
             State::Done
         } else {
             State::After
@@ -441,7 +430,7 @@ impl Scanner {
     }
 
     fn open(&mut self, object: bool) -> Option<()> {
-        (self.depth < MAX_DEPTH).then_some(())?;
+        (self.nesting.depth() < MAX_DEPTH).then_some(())?;
         self.begin(if object {
             Shape::Object { empty: true }
         } else {
@@ -453,9 +442,9 @@ impl Scanner {
         if message {
             self.begin_part();
         }
-        let root_array = !object && self.depth == 0;
+        let root_array = !object && self.nesting.depth() == 0;
         let overflow = self.overflow;
-        self.push(object);
+        self.nesting.push(object);
         if let Some(level) = self.level_mut() {
             *level = Level {
                 // An array is of interest only as a batch; its elements are messages then.
@@ -480,9 +469,9 @@ impl Scanner {
     }
 
     fn close(&mut self, object: bool) -> Option<()> {
-        (self.depth > 0 && self.in_object() == object).then_some(())?;
+        (self.nesting.depth() > 0 && self.nesting.in_object() == object).then_some(())?;
         let level = self.level().copied().unwrap_or_default();
-        self.pop();
+        self.nesting.pop();
         let end = self.at + 1;
         if let Some(part) = self.parts.last_mut() {
             if level.message {
@@ -520,7 +509,7 @@ impl Scanner {
     }
 
     fn batch_level(&self) -> bool {
-        self.depth == 1 && !self.in_object()
+        self.nesting.depth() == 1 && !self.nesting.in_object()
     }
 
     /// Remembers that the innermost container holds something.
@@ -555,97 +544,14 @@ impl Scanner {
     }
 
     fn level(&self) -> Option<&Level> {
-        self.levels.get((self.depth as usize).checked_sub(1)?)
+        self.levels
+            .get((self.nesting.depth() as usize).checked_sub(1)?)
     }
 
     fn level_mut(&mut self) -> Option<&mut Level> {
-        self.levels.get_mut((self.depth as usize).checked_sub(1)?)
+        self.levels
+            .get_mut((self.nesting.depth() as usize).checked_sub(1)?)
     }
-
-    fn push(&mut self, object: bool) {
-        let (word, bit) = (self.depth as usize / 64, self.depth % 64);
-        if word >= self.objects.len() {
-            self.objects.push(0);
-        }
-        if let Some(bits) = self.objects.get_mut(word) {
-            *bits = (*bits & !(1 << bit)) | (u64::from(object) << bit);
-        }
-        self.depth += 1;
-    }
-
-    fn pop(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-    }
-
-    fn in_object(&self) -> bool {
-        self.depth.checked_sub(1).is_some_and(|top| {
-            self.objects
-                .get(top as usize / 64)
-                .is_some_and(|bits| bits >> (top % 64) & 1 == 1)
-        })
-    }
-}
-
-impl Number {
-    fn step(self, byte: u8) -> Option<Self> {
-        match (self, byte) {
-            (Self::Minus, b'0') => Some(Self::Zero),
-            (Self::Minus, b'1'..=b'9') | (Self::Digits, b'0'..=b'9') => Some(Self::Digits),
-            (Self::Zero | Self::Digits, b'.') => Some(Self::Dot),
-            (Self::Dot | Self::Fraction, b'0'..=b'9') => Some(Self::Fraction),
-            (Self::Zero | Self::Digits | Self::Fraction, b'e' | b'E') => Some(Self::Exponent),
-            (Self::Exponent, b'+' | b'-') => Some(Self::Sign),
-            (Self::Exponent | Self::Sign | Self::Power, b'0'..=b'9') => Some(Self::Power),
-            _ => None,
-        }
-    }
-
-    fn may_end(self) -> bool {
-        matches!(
-            self,
-            Self::Zero | Self::Digits | Self::Fraction | Self::Power
-        )
-    }
-}
-
-/// Bytes to come after a UTF-8 lead byte, and the range of the first of them (RFC 3629).
-fn utf8_lead(byte: u8) -> Option<(u8, u8, u8)> {
-    match byte {
-        0xc2..=0xdf => Some((1, 0x80, 0xbf)),
-        0xe0 => Some((2, 0xa0, 0xbf)),
-        0xe1..=0xec | 0xee..=0xef => Some((2, 0x80, 0xbf)),
-        0xed => Some((2, 0x80, 0x9f)),
-        0xf0 => Some((3, 0x90, 0xbf)),
-        0xf1..=0xf3 => Some((3, 0x80, 0xbf)),
-        0xf4 => Some((3, 0x80, 0x8f)),
-        _ => None,
-    }
-}
-
-/// How many bytes at the front are plain text: no quote, no escape, no control character, ASCII.
-fn plain_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES << 7;
-    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let mut run = 0;
-    for chunk in bytes.chunks_exact(8) {
-        let Ok(chunk) = <[u8; 8]>::try_from(chunk) else {
-            break;
-        };
-        let word = u64::from_le_bytes(chunk);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let quote = has_zero(word ^ (ONES * u64::from(b'"')));
-        let escape = has_zero(word ^ (ONES * u64::from(b'\\')));
-        if (control | quote | escape | (word & HIGHS)) != 0 {
-            break;
-        }
-        run += 8;
-    }
-    run + bytes
-        .iter()
-        .skip(run)
-        .position(|&b| b == b'"' || b == b'\\' || !(0x20..0x80).contains(&b))
-        .unwrap_or(bytes.len() - run)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod body;
 mod decode;
 mod exchange;
 mod headers;
+mod origin;
 mod request;
 mod upstream;
 

@@ -17,16 +17,15 @@ use super::Proxy;
 use super::body::{RequestBody, ResponseBody};
 use super::decode::Decoder;
 use super::headers::{self, Media};
+use super::origin::Origin;
 use super::request::prepare;
 use super::upstream::{Failure, Link};
-use crate::clock::{self, Moment};
+use crate::clock;
 use crate::counters::Counters;
-use crate::frame::line::Edit;
 use crate::frame::sse::{Event, EventStream};
 use crate::frame::{Kind, Message, Scanner};
 use crate::record::{NotInjected, Outcome};
-use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
-use crate::tenant::TenantRule;
+use crate::session::{Arrival, Direction, Key};
 use crate::trace::{Carrier, Decision};
 
 /// Carries one request to the server and its answer back.
@@ -149,109 +148,6 @@ pub(super) type SharedCalls = Arc<Mutex<Calls>>;
 
 fn take_calls(shared: &SharedCalls) -> Calls {
     mem::take(&mut shared.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// Where the messages of a request come from, and what its headers say.
-#[derive(Debug, Clone)]
-pub(super) struct Origin {
-    pub hop: Arc<Hop>,
-    scope: Scope,
-    session: Option<u64>,
-    peers: Peers,
-    header: Option<Carrier>,
-    tenant: Option<HeaderValue>,
-    baggage: Option<HeaderValue>,
-    client: SocketAddr,
-    at: Moment,
-}
-
-/// The calls that a request opened.
-#[derive(Debug, Default)]
-pub(super) struct Opened {
-    pub calls: Calls,
-    pub edits: Vec<Edit>,
-    pub injected: Option<Decision>,
-}
-
-impl Origin {
-    fn new(hop: Arc<Hop>, headers: &HeaderMap, client: SocketAddr) -> Self {
-        let session = headers
-            .get(headers::SESSION)
-            .map(|id| hop.hash_session(id.as_bytes()));
-        let mut peers = session.map(|id| hop.peers(id)).unwrap_or_default();
-        if peers.protocol_version.is_none() {
-            peers.protocol_version = headers
-                .get(headers::PROTOCOL_VERSION)
-                .and_then(|value| value.to_str().ok())
-                .map(Into::into);
-        }
-        let tenant = match &hop.tenant {
-            TenantRule::Header(name) => headers.get(name).cloned(),
-            _ => None,
-        };
-        Self {
-            scope: session.map_or_else(|| hop.new_scope(), Scope::Session),
-            session,
-            peers,
-            header: headers::carrier(headers),
-            tenant,
-            baggage: headers.get(headers::BAGGAGE).cloned(),
-            client,
-            at: clock::now(),
-            hop,
-        }
-    }
-
-    /// Opens, answers and cancels what the messages of a request say.
-    pub fn messages(
-        &self,
-        scanner: &Scanner,
-        untouchable: Option<NotInjected>,
-        size: usize,
-    ) -> Opened {
-        let mut opened = Opened::default();
-        let untouchable = untouchable.or(scanner.overflowed().then_some(NotInjected::TooLarge));
-        for message in scanner.messages() {
-            let at = (self.scope, Direction::ToServer);
-            match message.kind() {
-                Kind::Request => {
-                    let added: usize = opened.edits.iter().map(|e| e.with.len()).sum();
-                    let arrival = self.arrival(untouchable, size.saturating_add(added));
-                    if let Some(call) = self.hop.open(&message, at, &arrival, self.at) {
-                        opened.calls.push(call.key);
-                        opened.edits.extend(call.edits);
-                        opened.injected = opened.injected.or(call.injected);
-                    }
-                }
-                Kind::Notification => self.hop.cancel(&message, at, self.at),
-                // The client answers a request of the server.
-                Kind::Response => {
-                    let key = message.id().map(|id| Key {
-                        scope: self.scope,
-                        direction: Direction::ToClient,
-                        id,
-                    });
-                    self.hop.answer(&message, key.as_ref(), self.at);
-                }
-                Kind::Invalid => {}
-            }
-        }
-        opened
-    }
-
-    fn arrival(&self, untouchable: Option<NotInjected>, size: usize) -> Arrival<'_> {
-        Arrival {
-            header: self.header.clone(),
-            tenant_header: self.tenant.as_ref().map(HeaderValue::as_bytes),
-            baggage_header: self.baggage.as_ref().and_then(|value| value.to_str().ok()),
-            session: self.session,
-            peers: self.peers.clone(),
-            client_address: Some(self.client),
-            untouchable,
-            size,
-            ..Arrival::default()
-        }
-    }
 }
 
 /// How the answer is read.

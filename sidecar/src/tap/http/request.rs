@@ -10,7 +10,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::body::RequestBody;
-use super::exchange::{Exchange, Origin, SharedCalls};
+use super::exchange::{Exchange, SharedCalls};
+use super::origin::Origin;
 use crate::frame::Scanner;
 use crate::frame::line::Edit;
 use crate::record::NotInjected;
