@@ -1,20 +1,23 @@
-//! Takes a collector that is killed at random moments while four clients send to it.
+//! Takes a collector that is killed while four clients send to it: at random moments, and between a block and its cursor.
 //! Gives that every span it acknowledged is stored, once.
 //! Never retries an export: what was not acknowledged may be stored or not, but never twice and never in part.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
+use serde_json::Value;
 use tests::collector::Collector;
 use tests::http_client::HttpClient;
+use tests::process::{PATIENCE, eventually};
 
 const CLIENTS: u64 = 4;
-const KILLS: usize = 6;
+const KILLS: usize = 8;
 const SPANS: u64 = 16;
 
 /// The trace id says which client sent the export, and its number there.
@@ -83,12 +86,67 @@ fn send_until_broken(
     first
 }
 
-/// One life of the collector: load from all clients, an end at a random moment.
+/// When a life ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    After(Duration),
+    /// When a block is stored and its cursor has not moved.
+    BeforeCursor,
+}
+
+impl End {
+    fn wait(self, store: &Path) {
+        match self {
+            // Not a wait for anything: this is the random moment.
+            Self::After(life) => std::thread::sleep(life),
+            Self::BeforeCursor => {
+                let range = eventually("a block whose cursor is stuck", PATIENCE, || stick(store));
+                eventually("its file", PATIENCE, || {
+                    published(&store.join("parquet"), &range).then_some(())
+                });
+            }
+        }
+    }
+}
+
+/// A folder in the place of the file that the cursor is written to before it is renamed: it cannot move.
+fn obstacle(store: &Path) -> PathBuf {
+    store.join("cursors/parquet.tmp")
+}
+
+/// Catches a block that is being written, and stops its cursor. Gives the part of its file name that says its range.
+fn stick(store: &Path) -> Option<String> {
+    let attempt = || {
+        let text = std::fs::read(store.join("cursors/parquet.json")).ok()?;
+        let cursor: Value = serde_json::from_slice(&text).expect("the cursor is JSON");
+        let number = |end: &str| cursor["attempt"][end].as_u64();
+        Some(format!("{:020}-{:020}", number("first")?, number("last")?))
+    };
+    attempt()?;
+    std::fs::create_dir(obstacle(store)).ok()?;
+    let range = attempt();
+    if range.is_none() {
+        std::fs::remove_dir(obstacle(store)).expect("nobody else removes it");
+    }
+    range
+}
+
+/// Whether there is a file of this range under a folder.
+fn published(folder: &Path, range: &str) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        (name.ends_with(".parquet") && !name.starts_with('.') && name.contains(range))
+            || published(&entry.path(), range)
+    })
+}
+
+/// One life of the collector under the load of all clients.
 fn live_and_die(
     collector: Collector,
     next: &mut [u64],
     acknowledged: &mut BTreeSet<String>,
-    life: Duration,
+    end: End,
 ) -> tempfile::TempDir {
     let address = collector.http_url().trim_start_matches("http://");
     let address: SocketAddr = address.parse().expect("the port file holds addresses");
@@ -105,9 +163,11 @@ fn live_and_die(
                 })
             })
             .collect();
-        // Not a wait for anything: this is the random moment.
-        std::thread::sleep(life);
+        end.wait(&collector.store());
+        let obstacle = obstacle(&collector.store());
         let folder = collector.kill();
+        // Only there if the end put it there.
+        let _ = std::fs::remove_dir(obstacle);
         over.store(true, Ordering::Relaxed);
         for (client, place) in clients.into_iter().zip(next) {
             let (after, mine) = client.join().expect("a client ends");
@@ -123,8 +183,8 @@ fn stored(collector: &Collector, enough: usize) -> BTreeMap<String, (u64, u64)> 
     let sql =
         "SELECT TraceId, count(*) AS n, count(DISTINCT SpanId) AS d FROM spans GROUP BY TraceId";
     let rows = collector.query_until(sql, |rows| rows.len() >= enough);
-    let number = |value: &serde_json::Value| value.as_u64().expect("a count");
-    let row = |row: &serde_json::Value| {
+    let number = |value: &Value| value.as_u64().expect("a count");
+    let row = |row: &Value| {
         let id = row["TraceId"].as_str().expect("a trace id").to_owned();
         (id, (number(&row["n"]), number(&row["d"])))
     };
@@ -142,13 +202,17 @@ fn kill_9_under_load_loses_nothing_acknowledged_and_stores_nothing_twice() {
     for kill in 0..KILLS {
         let collector = Collector::start_in(folder, None);
         // Blocks are cut every second: the moments spread over appends, block writes and cursor moves.
-        let life = Duration::from_millis(random.u64(50..2500));
+        let end = if kill % 2 == 0 {
+            End::After(Duration::from_millis(random.u64(50..2500)))
+        } else {
+            End::BeforeCursor
+        };
         let before = acknowledged.len();
         let started = Instant::now();
-        folder = live_and_die(collector, &mut next, &mut acknowledged, life);
+        folder = live_and_die(collector, &mut next, &mut acknowledged, end);
         let gained = acknowledged.len() - before;
         eprintln!(
-            "life {kill}: {:?}, {gained} exports acknowledged",
+            "life {kill}, {end:?}: {:?}, {gained} exports acknowledged",
             started.elapsed()
         );
     }
