@@ -152,7 +152,7 @@ pub struct Common {
     /// text (the default) or json
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// error, warn, info, debug or trace [default: warn on stderr, info in a file]
+    /// error, warn, info, debug or trace [default: info; for stdio without a log file warn]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
     /// Largest request that gets trace context spliced in [default: 4194304]

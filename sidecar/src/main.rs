@@ -59,6 +59,8 @@ fn run_http(http: Http) -> anyhow::Result<ExitCode> {
     http.listener.add_to(&mut flags);
     let mut settings = load(flags, file, Mode::Http)?;
     settings.name_after_upstreams();
+    // Nobody else writes to our stderr here, and who starts a proxy wants to see where it listens.
+    settings.log.level.get_or_insert(tracing::Level::INFO);
     open_log(&settings)?;
     sidecar::run_http(settings)
 }

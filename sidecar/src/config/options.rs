@@ -144,7 +144,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         default: None,
         env: Some("TOOLSPAN_LOG_LEVEL"),
         flag: Some("--log-level"),
-        doc: "\"error\", \"warn\", \"info\", \"debug\" or \"trace\". Without one: warn on stderr, info in a file.",
+        doc: "\"error\", \"warn\", \"info\", \"debug\" or \"trace\". Without one: info, but for stdio without a log file: warn.",
     },
     Opt {
         key: "max_open_calls",
