@@ -53,9 +53,12 @@ fn calls(trace: &str) -> Vec<Call> {
     let mut open: HashMap<&str, (usize, String)> = HashMap::new();
     let mut calls = Vec::new();
     for (place, line) in trace.lines().enumerate() {
-        // "PID SECONDS.MICROS call(...) = result"
-        let mut words = line.splitn(3, ' ').filter(|word| !word.is_empty());
-        let (Some(pid), Some(_), Some(event)) = (words.next(), words.next(), words.next()) else {
+        // "PID SECONDS.MICROS call(...) = result",
+        // where a PID of fewer than five digits is filled up with spaces.
+        let Some((pid, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let Some((_, event)) = rest.trim_start().split_once(' ') else {
             continue;
         };
         let (entered, text) = if let Some(begun) = event.strip_suffix("<unfinished ...>") {
@@ -231,6 +234,18 @@ fn answers(calls: &[Call], port: u16) -> Vec<&Call> {
     let to_client =
         |call: &&Call| call.is_write() && call.target().ends_with(&peer) && call.text.contains(&ok);
     calls.iter().filter(to_client).collect()
+}
+
+#[test]
+fn a_short_process_id_is_read_as_a_long_one() {
+    for line in [
+        "12345 1.000001 fdatasync(3</a.wal>) = 0",
+        "123   1.000001 fdatasync(3</a.wal>) = 0",
+    ] {
+        let calls = calls(line);
+        let names: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();
+        assert_eq!(names, ["fdatasync"], "{line}");
+    }
 }
 
 #[test]
