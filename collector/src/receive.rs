@@ -1,6 +1,6 @@
 //! Takes connections that speak OTLP over gRPC or HTTP.
 //! Gives each export as one buffer of protobuf bytes to the collector, and its answer back.
-//! Never reads more of a request than the limit, compressed or not, and never knows what happens behind the answer.
+//! Never keeps more of a request than the limit, compressed or not, and never knows what happens behind the answer.
 
 pub mod decompress;
 pub mod grpc;
@@ -205,19 +205,22 @@ async fn answer<I: Intake>(
 }
 
 /// The whole body, if it is within the limits.
-async fn read_body<B>(body: B, limits: Limits) -> Result<Bytes, Refusal>
+async fn read_body<B>(mut body: B, limits: Limits) -> Result<Bytes, Refusal>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = limits.max_export_bytes;
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
     if body.size_hint().lower() > limit {
+        discard(body).await;
         return Err(Refusal::TooLarge { limit });
     }
-    match tokio::time::timeout(limits.body_time, Limited::new(body, size).collect()).await {
+    let reading = Limited::new(&mut body, size).collect();
+    match tokio::time::timeout(limits.body_time, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            discard(body).await;
             Err(Refusal::TooLarge { limit })
         }
         Ok(Err(error)) => Err(Refusal::Cut(error.to_string())),
@@ -225,6 +228,27 @@ where
             limit: limits.body_time,
         }),
     }
+}
+
+/// Lets the rest of a refused body come in and go. A client that is still sending when the connection closes may see
+/// a broken pipe instead of its refusal, and would send the export again. Bounded: what goes on longer is cut off.
+async fn discard<B>(mut body: B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    const MOST: usize = 16 << 20;
+    const LONGEST: Duration = Duration::from_secs(2);
+    let reading = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+            if seen > MOST {
+                break;
+            }
+        }
+    };
+    // Late or not, the refusal is answered now.
+    let _ = tokio::time::timeout(LONGEST, reading).await;
 }
 
 /// Decompresses where it delays nobody else.

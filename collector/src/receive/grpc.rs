@@ -21,7 +21,7 @@ const PREFIX: u64 = 5;
 pub async fn answer<I, B>(limits: Limits, intake: &I, request: Request<B>) -> Answer
 where
     I: Intake,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let media = request
@@ -70,7 +70,7 @@ async fn take<I, B>(
 ) -> Result<Accepted, Refusal>
 where
     I: Intake,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let header = request

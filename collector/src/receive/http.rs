@@ -1,6 +1,6 @@
 //! Takes OTLP/HTTP requests: protobuf POSTed to `/v1/traces` and `/v1/metrics`.
 //! Gives their bodies to the intake; serves the collector's own counters at `/metrics`.
-//! Never reads a body that no path would take.
+//! Never keeps a body that no path would take.
 
 use hyper::body::Body;
 use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
@@ -17,7 +17,7 @@ use crate::otlp::Signal;
 pub async fn answer<I, B>(limits: Limits, intake: &I, request: Request<B>) -> Answer
 where
     I: Intake,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     if request.uri().path() == "/metrics" && request.method() == Method::GET {
@@ -76,17 +76,21 @@ async fn take<I, B>(
 ) -> Result<Accepted, Refusal>
 where
     I: Intake,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    check_media(media_type(request.headers()))?;
-    let encoding = Encoding::named(
-        request
-            .headers()
-            .get(CONTENT_ENCODING)
-            .map(|value| value.as_bytes()),
-    )?;
-    let body = super::read_body(request.into_body(), limits).await?;
+    let (head, body) = request.into_parts();
+    let named = head.headers.get(CONTENT_ENCODING);
+    let readable = check_media(media_type(&head.headers))
+        .and_then(|()| Encoding::named(named.map(|value| value.as_bytes())));
+    let encoding = match readable {
+        Ok(encoding) => encoding,
+        Err(refusal) => {
+            super::discard(body).await;
+            return Err(refusal);
+        }
+    };
+    let body = super::read_body(body, limits).await?;
     let body = super::decode(body, encoding, limits).await?;
     intake.accept(Received { signal, body }).await
 }

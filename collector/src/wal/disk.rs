@@ -42,8 +42,14 @@ impl Disk for RealDisk {
     }
 }
 
-/// Makes the names in a folder durable.
+/// Makes the names in a folder durable. The parent of a bare name is an empty path: the folder we are in.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    let here = Path::new(".");
+    let folder = if folder.as_os_str().is_empty() {
+        here
+    } else {
+        folder
+    };
     File::open(folder)?.sync_all()
 }
 

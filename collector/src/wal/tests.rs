@@ -114,20 +114,33 @@ async fn what_was_appended_is_there_after_a_restart() {
     close(log, thread);
 }
 
+/// Waits for what must come to be, within 20 s.
+async fn until(condition: impl Fn() -> bool) {
+    let waits = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(20);
+    tokio::time::timeout(limit, waits)
+        .await
+        .expect("it never came to be");
+}
+
 #[tokio::test]
 async fn exports_that_wait_together_share_one_sync() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), TestDisk::default());
     let (log, thread, _) = open(&disk, dir.path(), BIRTH);
     disk.hold();
-    let waiting: Vec<_> = (0..100)
-        .map(|number| {
-            let log = log.clone();
-            tokio::spawn(async move { log.append_durable(draft(&number.to_string())).await })
-        })
-        .collect();
-    while log.queue.capacity() > Log::QUEUE - 99 {
-        tokio::task::yield_now().await;
-    }
+    let begin = |number: u32| {
+        let log = log.clone();
+        tokio::spawn(async move { log.append_durable(draft(&number.to_string())).await })
+    };
+    // Only when the first is being synced is it sure that the others wait behind it.
+    let mut waiting = vec![begin(0)];
+    until(|| disk.in_sync()).await;
+    waiting.extend((1..100).map(begin));
+    until(|| log.queue.capacity() <= Log::QUEUE - 99).await;
     let before = disk.syncs();
     disk.go_on();
     for append in waiting {
@@ -371,4 +384,10 @@ async fn the_format_is_the_written_one() {
         written == golden,
         "the format changed: a new version needs a new number, and this one stays readable"
     );
+}
+
+#[test]
+fn the_folder_of_a_bare_name_can_be_synced() {
+    let parent = std::path::Path::new("name").parent().unwrap();
+    super::sync_folder(parent).unwrap();
 }

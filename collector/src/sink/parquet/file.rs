@@ -17,6 +17,7 @@ use super::folder::TMP_PREFIX;
 use super::parts::Part;
 use super::{Block, ParquetError};
 use crate::schema::{Table, VERSION};
+use crate::wal::sync_folder;
 
 /// Small groups cost up to 40 % in size.
 const ROW_GROUP: usize = 131_072;
@@ -110,8 +111,4 @@ fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

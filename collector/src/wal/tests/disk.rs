@@ -16,6 +16,7 @@ struct State {
     fail_sync: bool,
     held: bool,
     syncs: usize,
+    in_sync: bool,
     synced: HashMap<PathBuf, u64>,
 }
 
@@ -62,6 +63,11 @@ impl TestDisk {
     pub fn go_on(&self) {
         self.with(|state| state.held = false);
         self.0.1.notify_all();
+    }
+
+    /// A sync has begun and not ended.
+    pub fn in_sync(&self) -> bool {
+        self.with(|state| state.in_sync)
     }
 
     pub fn syncs(&self) -> usize {
@@ -125,6 +131,7 @@ impl SegmentFile for TestFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.disk.with(|state| state.in_sync = true);
         let (lock, waiting) = &*self.disk.0;
         let mut state = waiting
             .wait_while(lock.lock().unwrap(), |state| state.held)
@@ -133,6 +140,7 @@ impl SegmentFile for TestFile {
             return Err(io::Error::other("the test disk fails this sync"));
         }
         state.syncs += 1;
+        state.in_sync = false;
         state
             .synced
             .insert(self.path.clone(), self.file.metadata()?.len());
