@@ -35,6 +35,9 @@ pub(super) struct Worker<S> {
     queue: Arc<Queue>,
     sink: Arc<S>,
     outbox: Outbox,
+    counters: Arc<Counters>,
+    /// At least one record came.
+    recorded: bool,
     points: Option<Points>,
     alarm: Arc<Alarm>,
     pace: Pace,
@@ -68,7 +71,9 @@ impl<S: Sink> Worker<S> {
         Self {
             queue,
             sink: Arc::new(sink),
-            outbox: Outbox::new(counters),
+            outbox: Outbox::new(Arc::clone(&counters)),
+            counters,
+            recorded: false,
             points,
             alarm: Arc::new(alarm),
             pace,
@@ -130,7 +135,10 @@ impl<S: Sink> Worker<S> {
                 self.launch();
             }
             self.round.shutdown().await;
-            self.start_round();
+            // Nothing passed, so there is nothing to say and nobody has to wait for it.
+            if self.recorded || Counters::get(&self.counters.messages) > 0 {
+                self.start_round();
+            }
             while self.round.join_next().await.is_some() {}
         };
         // What is late is abandoned, and says so in the ledger.
@@ -142,6 +150,7 @@ impl<S: Sink> Worker<S> {
     fn collect(&mut self) {
         self.linger = None;
         self.queue.take(&mut self.calls, &mut self.sessions);
+        self.recorded |= !self.calls.is_empty();
         for record in self.calls.drain(..) {
             if let Some(points) = &mut self.points {
                 points.add_call(&record);
