@@ -122,6 +122,23 @@ fn a_huge_resource_over_many_spans_is_refused() {
 }
 
 #[test]
+fn a_huge_schema_url_over_many_spans_is_refused() {
+    for of_scope in [false, true] {
+        let spans = (0..2000).map(|_| sample::span(1, 2, None, 0)).collect();
+        let mut request = sample::traces("s", spans);
+        let group = &mut request.resource_spans[0];
+        let url = "x".repeat(100_000);
+        if of_scope {
+            group.scope_spans[0].schema_url = url;
+        } else {
+            group.schema_url = url;
+        }
+        let checked = check(Signal::Traces, &request.encode_to_vec()).unwrap();
+        assert!(checked.rejected > 1000, "{of_scope} {checked:?}");
+    }
+}
+
+#[test]
 fn a_resource_after_its_spans_still_belongs_to_them() {
     let request = sample::traces("late", vec![sample::span(1, 2, None, 0)]);
     let group = &request.resource_spans[0];

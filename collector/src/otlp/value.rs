@@ -153,7 +153,7 @@ fn deeper(message: Message<'_>, depth: usize) -> Result<usize, Malformed> {
 pub struct Resource<'a> {
     pub attributes: Vec<KeyValue<'a>>,
     pub schema_url: &'a str,
-    /// Its length on the wire, which every row repeats.
+    /// Its length on the wire and that of its schema's address: every row repeats both.
     pub bytes: usize,
 }
 
@@ -175,7 +175,7 @@ pub struct Scope<'a> {
     pub version: &'a str,
     pub attributes: Vec<KeyValue<'a>>,
     pub schema_url: &'a str,
-    /// Its length on the wire, which every row repeats.
+    /// Its length on the wire and that of its schema's address: every row repeats both.
     pub bytes: usize,
 }
 
@@ -242,7 +242,10 @@ fn in_resource<'a>(
                     .read(&mut resource)
                     .map_err(|error| error.within("resource"))?;
             }
-            3 => resource.schema_url = field.text("schema_url")?,
+            3 => {
+                resource.schema_url = field.text("schema_url")?;
+                resource.bytes = resource.bytes.saturating_add(resource.schema_url.len());
+            }
             _ => {}
         }
         Ok(())
@@ -270,7 +273,10 @@ fn in_scope(items: Message<'_>) -> Result<Scope<'_>, Malformed> {
                     .read(&mut scope)
                     .map_err(|error| error.within("scope"))?;
             }
-            3 => scope.schema_url = field.text("schema_url")?,
+            3 => {
+                scope.schema_url = field.text("schema_url")?;
+                scope.bytes = scope.bytes.saturating_add(scope.schema_url.len());
+            }
             _ => {}
         }
         Ok(())
