@@ -5,6 +5,9 @@
 pub mod clickhouse;
 pub mod parquet;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::future::Future;
 
@@ -57,6 +60,19 @@ pub enum SinkError {
     /// The store will never take it: the block goes to the dead letters.
     #[error("{what}")]
     Poison { what: String },
+}
+
+impl From<tokio::task::JoinError> for SinkError {
+    /// The same entries would panic again, and hold up all that come after them. A runtime that stops is no fault
+    /// of theirs.
+    fn from(error: tokio::task::JoinError) -> Self {
+        let what = format!("the writing task ended: {error}");
+        if error.is_panic() {
+            Self::Poison { what }
+        } else {
+            Self::Retry { what }
+        }
+    }
 }
 
 /// A place rows go.

@@ -110,13 +110,9 @@ impl Sink for ClickHouse {
         self.ready().await?;
         let (log_id, signal, entries) = (block.log_id, block.signal, block.entries.clone());
         let encoded = tokio::task::spawn_blocking(move || encode(log_id, signal, &entries)).await;
-        let batches = encoded
-            .map_err(|error| SinkError::Retry {
-                what: error.to_string(),
-            })?
-            .map_err(|error| SinkError::Poison {
-                what: error.to_string(),
-            })?;
+        let batches = encoded?.map_err(|error| SinkError::Poison {
+            what: error.to_string(),
+        })?;
         let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
         if rows > 0 {
             self.insert(block, &batches).await?;

@@ -42,8 +42,6 @@ pub enum ParquetError {
         path: PathBuf,
         source: parquet::errors::ParquetError,
     },
-    #[error("the writing task ended: {0}")]
-    Task(#[from] tokio::task::JoinError),
 }
 
 impl Parquet {
@@ -100,22 +98,27 @@ impl Sink for Parquet {
     async fn write(&self, block: &Block) -> Result<Written, SinkError> {
         let (sink, block) = (self.clone(), block.clone());
         let stored = tokio::task::spawn_blocking(move || sink.store(&block)).await;
-        stored
-            .map_err(ParquetError::from)
-            .and_then(|stored| stored)
-            .map_err(SinkError::from)
+        Ok(stored??)
     }
 }
 
 impl From<ParquetError> for SinkError {
-    /// Bytes that cannot be encoded never will be; everything else is the disk's mood.
+    /// Rows that cannot be encoded or written never will be; what the disk says is its mood.
     fn from(error: ParquetError) -> Self {
         let what = error.to_string();
         match error {
-            ParquetError::Encode(_) | ParquetError::Arrow(_) => Self::Poison { what },
-            _ => Self::Retry { what },
+            ParquetError::Io { .. } => Self::Retry { what },
+            ParquetError::Format { source, .. } if is_of_disk(&source) => Self::Retry { what },
+            ParquetError::Encode(_) | ParquetError::Arrow(_) | ParquetError::Format { .. } => {
+                Self::Poison { what }
+            }
         }
     }
+}
+
+/// The file format passes on what its file said.
+fn is_of_disk(error: &parquet::errors::ParquetError) -> bool {
+    matches!(error, parquet::errors::ParquetError::External(inner) if inner.is::<io::Error>())
 }
 
 #[cfg(test)]

@@ -155,3 +155,20 @@ fn what_a_crash_left_is_removed() {
     Parquet::open(folder.path()).unwrap();
     assert!(files(folder.path()).is_empty());
 }
+
+#[test]
+fn what_the_disk_says_is_tried_again_and_rows_that_do_not_fit_are_set_aside() {
+    use parquet::errors::ParquetError as Inner;
+    let sunk = |source| {
+        SinkError::from(ParquetError::Format {
+            path: "x".into(),
+            source,
+        })
+    };
+    let full = io::Error::from(io::ErrorKind::StorageFull);
+    assert!(matches!(sunk(Inner::from(full)), SinkError::Retry { .. }));
+    let rows = Inner::ArrowError("a column too long".into());
+    assert!(matches!(sunk(rows), SinkError::Poison { .. }));
+    let other = Inner::External("not of the disk".into());
+    assert!(matches!(sunk(other), SinkError::Poison { .. }));
+}
