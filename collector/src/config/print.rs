@@ -7,6 +7,7 @@ use std::fmt::Write;
 use clap::{ArgMatches, Args, Command};
 
 use super::ServeArgs;
+use crate::sink::clickhouse::Target;
 
 /// All options as TOML; those that are not set stand in comments.
 pub fn print(matches: &ArgMatches) -> String {
@@ -33,7 +34,7 @@ pub fn print(matches: &ArgMatches) -> String {
             Some(value) => writeln!(
                 text,
                 "{key} = {}\n",
-                toml_value(&mask(&value.to_string_lossy()))
+                toml_value(&masked(&key, &value.to_string_lossy()))
             ),
             None => writeln!(text, "# {key} =\n"),
         };
@@ -46,6 +47,14 @@ fn toml_value(text: &str) -> String {
         return text.to_owned();
     }
     toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A URL that is none may hold its password anywhere.
+fn masked(key: &str, text: &str) -> String {
+    if key == "clickhouse_url" && text.parse::<Target>().is_err() {
+        return "***".to_owned();
+    }
+    mask(text)
 }
 
 /// `scheme://user:***@host`.

@@ -118,3 +118,18 @@ fn the_printed_configuration_is_a_file_that_says_the_same() {
         );
     }
 }
+
+#[test]
+fn a_url_that_is_none_is_not_printed() {
+    for url in [
+        "u:secret@h:8123",
+        "http://u@h:8123/?password=secret",
+        "http://u:pass/secret@h:8123/",
+    ] {
+        let flags = ["serve", "--store", "s", "--clickhouse-url", url];
+        let matches = command().try_get_matches_from(flags).unwrap();
+        let text = print::print(&matches);
+        assert!(!text.contains("secret"), "{text}");
+        assert!(text.contains("clickhouse_url = \"***\""), "{text}");
+    }
+}

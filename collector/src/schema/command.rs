@@ -7,16 +7,18 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 
 use super::clickhouse;
-use crate::sink::clickhouse::{ApplyError, Database, Step, Target};
+use crate::sink::clickhouse::{ApplyError, Database, Step, Target, TargetError};
 
 /// The ClickHouse schema: show it, or bring a database to it.
-#[derive(Debug, Args)]
+///
+/// It has no `Debug`: a URL may hold a password.
+#[derive(Args)]
 pub struct SchemaArgs {
     #[command(subcommand)]
     pub command: SchemaCommand,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum SchemaCommand {
     /// Print the statements that make the newest version.
     #[command(after_help = "Example:\n  toolspan-collector schema print > schema.sql")]
@@ -37,7 +39,7 @@ pub enum SchemaCommand {
             env = "TOOLSPAN_COLLECTOR_CLICKHOUSE_URL",
             hide_env_values = true
         )]
-        clickhouse_url: Target,
+        clickhouse_url: String,
         /// The database, should the URL not name it.
         #[arg(long)]
         database: Option<String>,
@@ -47,6 +49,8 @@ pub enum SchemaCommand {
 /// Why `schema` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
+    #[error("--clickhouse-url: {0}")]
+    Target(#[from] TargetError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error("standard output: {0}")]
@@ -64,14 +68,16 @@ pub async fn run(args: SchemaArgs) -> Result<(), SchemaError> {
             io::stdout().write_all(clickhouse::print(&database).as_bytes())?;
         }
         SchemaCommand::Apply {
-            mut clickhouse_url,
+            clickhouse_url,
             database,
         } => {
+            // Not by clap: its errors repeat the value, and with it the password.
+            let mut target: Target = clickhouse_url.parse()?;
             if let Some(database) = database {
-                clickhouse_url.database = database;
+                target.database = database;
             }
-            for step in Database::new(&clickhouse_url).apply().await? {
-                writeln!(io::stdout(), "{clickhouse_url}: {}", said(&step))?;
+            for step in Database::new(&target).apply().await? {
+                writeln!(io::stdout(), "{target}: {}", said(&step))?;
             }
         }
     }

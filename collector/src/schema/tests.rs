@@ -38,3 +38,24 @@ fn write_the_golden_ddl() {
     let path = format!("{folder}/clickhouse-v{VERSION}.sql");
     std::fs::write(path, clickhouse::print(clickhouse::DATABASE)).unwrap();
 }
+
+#[tokio::test]
+async fn a_wrong_url_is_refused_without_its_password() {
+    use clap::{Args as _, FromArgMatches as _};
+    for url in [
+        "me:secret@host",
+        "https://me:secret@host/",
+        "http://me:secret@host/?password=secret",
+        "http://me:pass/secret@host/",
+        "http://me:pass?secret@host/",
+        "http://me:pass?secret=1&x@host/",
+    ] {
+        let words = ["schema", "apply", "--clickhouse-url", url];
+        let command = SchemaArgs::augment_args(clap::Command::new("schema"));
+        let matches = command.try_get_matches_from(words).unwrap();
+        let args = SchemaArgs::from_arg_matches(&matches).unwrap();
+        let error = run(args).await.unwrap_err().to_string();
+        assert!(error.contains("--clickhouse-url"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}

@@ -45,7 +45,9 @@ pub struct Target {
 /// Why a URL is no target. The URL itself is not repeated: it may hold a password.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TargetError {
-    #[error("a ClickHouse URL looks like http://user:password@host:8123/?database=toolspan")]
+    #[error(
+        "a ClickHouse URL looks like http://user:password@host:8123/?database=toolspan, with / ? @ in a password written %2F %3F %40"
+    )]
     NotUrl,
     #[error(
         "ClickHouse is reached by http:// here, not {0}://; put a TLS proxy in front if it is remote"
@@ -60,8 +62,15 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let (scheme, rest) = text.split_once("://").ok_or(TargetError::NotUrl)?;
+        // An @ behind the host means that a password holds a / or ?: no part of this URL may be shown.
+        let behind = rest.find(['/', '?']).and_then(|end| rest.get(end..));
+        if behind.is_some_and(|behind| behind.contains('@')) {
+            return Err(TargetError::NotUrl);
+        }
         if scheme != "http" {
-            return Err(TargetError::Scheme(scheme.chars().take(16).collect()));
+            let is_word = scheme.chars().all(|char| char.is_ascii_alphanumeric());
+            let word = is_word.then(|| TargetError::Scheme(scheme.chars().take(16).collect()));
+            return Err(word.unwrap_or(TargetError::NotUrl));
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
