@@ -11,14 +11,33 @@ pub const ATTRIBUTE: &str = "tenant.id";
 /// The longest tenant name, in bytes.
 pub const MAX_BYTES: usize = 128;
 
-/// The tenant in `value`, when it is fit to be one: 1 to 128 bytes of UTF-8 without control characters.
+/// The tenant in `value`, when it is fit to be one: 1 to 128 bytes of UTF-8, all of it to be seen.
 #[must_use]
 pub fn valid(value: &[u8]) -> Option<&str> {
     if value.is_empty() || value.len() > MAX_BYTES {
         return None;
     }
     let name = std::str::from_utf8(value).ok()?;
-    (!name.chars().any(char::is_control)).then_some(name)
+    (!name.chars().any(unprintable)).then_some(name)
+}
+
+/// Whether `char` moves, hides or reorders text instead of showing something.
+///
+/// Two tenants that look the same must not differ, and none may rearrange the terminal that lists it.
+#[must_use]
+pub fn unprintable(char: char) -> bool {
+    char.is_control()
+        || matches!(
+            char,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// The tenant of one row: its own attribute, else its resource's, else [`UNKNOWN`].
@@ -48,6 +67,12 @@ mod tests {
             b"a\nb",
             b"a\x7f",
             "a\u{85}".as_bytes(),
+            "acme\u{200b}".as_bytes(),
+            "\u{202e}emca".as_bytes(),
+            "a\u{2066}b".as_bytes(),
+            "a\u{ad}b".as_bytes(),
+            "\u{feff}a".as_bytes(),
+            "a\u{e0041}".as_bytes(),
             b"\xff",
             &long,
         ] {

@@ -14,6 +14,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures_util::StreamExt;
 
 use super::QueryError;
+use crate::tenant::unprintable;
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -237,11 +238,11 @@ pub(super) enum Dress {
     Shown(String, fn(&str) -> String),
 }
 
-/// Stored text comes from peers: what could move a terminal's cursor is shown as an escape.
+/// Stored text comes from peers: what could move a terminal's cursor or hide is shown as an escape.
 pub(super) fn shown(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.chars().any(char::is_control) {
+    if text.chars().any(unprintable) {
         let safe = text.chars().flat_map(|char| {
-            let escaped = char.is_control().then(|| char.escape_default());
+            let escaped = unprintable(char).then(|| char.escape_default());
             let plain = escaped.is_none().then_some(char);
             escaped.into_iter().flatten().chain(plain)
         });
