@@ -65,7 +65,7 @@ pub use lock::{LockError, StoreLock};
 pub use reader::{Batch, Missing, ReadError, Reader};
 pub use recover::{Damage, Recovered};
 
-pub(crate) use disk::sync_folder;
+pub(crate) use disk::{create_folder_durable, sync_folder};
 use segments::Segments;
 use writer::{Append, Writer};
 

@@ -6,6 +6,7 @@ use super::start::{Spawner, StartError};
 use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::parquet::{Parquet, ROOT};
+use crate::wal::create_folder_durable;
 
 /// The names of the sinks, as they will stand in the ledger, in the order of [`spawn`].
 pub fn names(config: &Config) -> Vec<&'static str> {
@@ -17,11 +18,13 @@ pub fn names(config: &Config) -> Vec<&'static str> {
 /// Opens each sink and starts its pump.
 pub fn spawn(config: &Config, spawner: &mut Spawner) -> Result<(), StartError> {
     if config.parquet {
+        let root = config.store.join(ROOT);
         let failed = |source| StartError::Io {
             action: "open the Parquet store",
-            path: config.store.join(ROOT),
+            path: root.clone(),
             source,
         };
+        create_folder_durable(&root).map_err(failed)?;
         spawner.spawn(Parquet::open(&config.store).map_err(failed)?);
     }
     if let Some(target) = &config.clickhouse {

@@ -21,7 +21,7 @@ use crate::shutdown::{Stop, Stopper, stop};
 use crate::sink::Sink;
 use crate::wal::{
     Birth, LockError, Log, LogId, OpenError, Options, Progress, RealDisk, Recovered, Seq,
-    StoreLock, WriterThread,
+    StoreLock, WriterThread, create_folder_durable, sync_folder,
 };
 
 /// Why the collector does not run.
@@ -158,18 +158,7 @@ fn open_store(
     options: Options,
     names: &[&'static str],
 ) -> Result<Opened, StartError> {
-    for folder in [
-        store.to_owned(),
-        store.join("wal"),
-        store.join("cursors"),
-        store.join("deadletter"),
-    ] {
-        std::fs::create_dir_all(&folder).map_err(|source| StartError::Io {
-            action: "make the folder",
-            path: folder,
-            source,
-        })?;
-    }
+    make_folders(store)?;
     let lock = StoreLock::take(store)?;
     let cursors = names
         .iter()
@@ -229,6 +218,35 @@ fn open_store(
         log,
         writer,
     })
+}
+
+/// Makes the folders of a store, and their names durable: a synced log under a lost name is lost.
+fn make_folders(store: &Path) -> Result<(), StartError> {
+    for folder in [
+        store.to_owned(),
+        store.join("wal"),
+        store.join("cursors"),
+        store.join("deadletter"),
+    ] {
+        create_folder_durable(&folder).map_err(|source| StartError::Io {
+            action: "make the folder",
+            path: folder,
+            source,
+        })?;
+    }
+    // A start that ended between a new name and its sync left it for this one to sync.
+    sync_folder(store).map_err(|source| StartError::Io {
+        action: "sync the folder",
+        path: store.to_owned(),
+        source,
+    })?;
+    if let Some(parent) = store.parent()
+        && let Err(error) = sync_folder(parent)
+    {
+        // Whoever made the store beforehand may not let this process read what is above it.
+        tracing::warn!(path = %parent.display(), %error, "cannot sync the folder that holds the store");
+    }
+    Ok(())
 }
 
 fn report_recovered(recovered: &Recovered) {

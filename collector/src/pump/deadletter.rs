@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::sink::Block;
+use crate::wal::{create_folder_durable, sync_folder};
 
 /// The dead letters of one sink.
 #[derive(Debug, Clone)]
@@ -28,13 +29,16 @@ impl DeadLetters {
     pub fn put(&self, block: &Block, reason: &str) -> io::Result<()> {
         let target = self.folder_of(block);
         if target.exists() {
-            return Ok(());
+            // An earlier try may have ended between the new name and its sync.
+            return sync_folder(&self.folder);
         }
+        // The cursor moves past the block next: every name that leads to it must be on disk by then.
+        create_folder_durable(&self.folder)?;
         let beside = self.folder.join(format!(".{}.tmp", block.id()));
         if beside.exists() {
             std::fs::remove_dir_all(&beside)?;
         }
-        std::fs::create_dir_all(&beside)?;
+        std::fs::create_dir(&beside)?;
         for entry in &block.entries {
             write_synced(
                 &beside.join(format!("{:020}.otlp", entry.seq.0)),
@@ -50,9 +54,9 @@ impl DeadLetters {
             "items": block.items(),
         });
         write_synced(&beside.join("about.json"), about.to_string().as_bytes())?;
-        File::open(&beside)?.sync_all()?;
+        sync_folder(&beside)?;
         std::fs::rename(&beside, &target)?;
-        File::open(&self.folder)?.sync_all()
+        sync_folder(&self.folder)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where segments are created and written.
 pub trait Disk: Send + 'static {
@@ -51,6 +51,35 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
         folder
     };
     File::open(folder)?.sync_all()
+}
+
+/// Makes a folder with every level above it that is missing, each durable in its parent.
+pub fn create_folder_durable(folder: &Path) -> io::Result<()> {
+    create_folder(folder, &mut sync_folder)
+}
+
+/// The same, with `sync` called for the parent of each level that was missing, from the top down.
+pub(super) fn create_folder(
+    folder: &Path,
+    sync: &mut dyn FnMut(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let missing: Vec<PathBuf> = folder
+        .ancestors()
+        .take_while(|level| !level.as_os_str().is_empty() && !level.is_dir())
+        .map(Path::to_owned)
+        .collect();
+    for level in missing.iter().rev() {
+        match std::fs::create_dir(level) {
+            Ok(()) => {}
+            // Somebody else was first; their name for it is synced here all the same.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && level.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(parent) = level.parent() {
+            sync(parent)?;
+        }
+    }
+    Ok(())
 }
 
 impl SegmentFile for File {

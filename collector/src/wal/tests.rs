@@ -391,3 +391,27 @@ fn the_folder_of_a_bare_name_can_be_synced() {
     let parent = std::path::Path::new("name").parent().unwrap();
     super::sync_folder(parent).unwrap();
 }
+
+#[test]
+fn a_folder_is_made_durable_level_by_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut synced = Vec::new();
+    let mut sync = |folder: &Path| {
+        synced.push(folder.to_owned());
+        Ok(())
+    };
+    super::disk::create_folder(&dir.path().join("a/b/c"), &mut sync).unwrap();
+    super::disk::create_folder(&dir.path().join("a/b/c"), &mut sync).unwrap();
+    assert_eq!(
+        synced,
+        [
+            dir.path().to_owned(),
+            dir.path().join("a"),
+            dir.path().join("a/b")
+        ],
+        "the parent of each new level, once"
+    );
+    std::fs::write(dir.path().join("file"), b"").unwrap();
+    super::create_folder_durable(&dir.path().join("file")).unwrap_err();
+    super::create_folder_durable(&dir.path().join("file/below")).unwrap_err();
+}
