@@ -32,7 +32,9 @@
 //!
 //! - *Durable*: the writer gathers what waits, writes it, calls fdatasync once, then answers all of them.
 //! - *A failed write or sync* ends the segment: nobody can know what the disk holds behind the last good sync. The file
-//!   is not written again, what waited is refused, and a new segment begins with the number after the last durable one.
+//!   is cut there and not written again, what waited is refused, and a new segment begins with the number after the last
+//!   durable one. Should the disk refuse the cut as well, and the process end before a new segment is begun, then
+//!   refused entries that are whole count at the next start: they may be stored twice, never lost.
 //! - *Opening* reads every segment. Behind the last good entry of the last segment lies a torn tail: it was never
 //!   acknowledged, is cut off and counted. A bad entry with good ones behind it, or in an older segment, is damage: it is
 //!   counted, and readers report the missing numbers. Entries with a number that the next segment begins with or

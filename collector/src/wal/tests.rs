@@ -194,6 +194,46 @@ async fn a_failed_sync_refuses_seals_and_begins_anew() {
 }
 
 #[tokio::test]
+async fn what_was_refused_is_not_there_after_a_restart() {
+    for fail in [TestDisk::fail_next_append, TestDisk::fail_next_sync] {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), TestDisk::default());
+        let (log, thread, _) = open(&disk, dir.path(), BIRTH);
+        append(&log, &["one"]).await;
+        fail(&disk);
+        log.append_durable(draft("refused")).await.unwrap_err();
+        close(log, thread);
+        disk.crash(u64::MAX - 1, false);
+
+        let (log, thread, recovered) = open(&disk, dir.path(), BIRTH);
+        assert_eq!((recovered.next, recovered.torn_bytes), (Seq(2), 0));
+        assert_eq!(read_all(&log), (numbered(&[(1, "one")]), vec![]));
+        close(log, thread);
+    }
+}
+
+#[tokio::test]
+async fn a_leftover_in_the_way_of_the_next_segment_is_passed_by() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), TestDisk::default());
+    let (log, thread, _) = open(&disk, dir.path(), BIRTH);
+    let leftover = dir.path().join(format!("{:010}-{:020}.wal", 2, 1));
+    std::fs::write(leftover, b"").unwrap();
+    disk.fail_next_sync();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while log.append_durable(draft("one")).await.is_err() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "no new segment within ten seconds"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(read_all(&log), (numbered(&[(1, "one")]), vec![]));
+    close(log, thread);
+    let (log, thread, _) = open(&disk, dir.path(), BIRTH);
+    assert_eq!(read_all(&log), (numbered(&[(1, "one")]), vec![]));
+    close(log, thread);
+}
+
+#[tokio::test]
 async fn a_torn_tail_is_cut_and_counted() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), TestDisk::default());
     let (log, thread, _) = open(&disk, dir.path(), BIRTH);

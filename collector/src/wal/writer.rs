@@ -1,8 +1,10 @@
 //! Takes exports from the queue, all that wait at once.
 //! Gives each its number after one fdatasync for the whole group.
-//! Never writes to a file again after a write or a sync on it failed.
+//! Never writes to a file again after a write or a sync on it failed; it is only cut at its last durable byte.
 
+use std::fs::OpenOptions;
 use std::io::{self, IoSlice};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,8 @@ pub struct Writer<D: Disk> {
     durable: Progress,
     active: Option<Active<D::File>>,
     last_attempt: Option<Instant>,
+    /// The highest index whose file is in the way of a segment that could not be begun.
+    spent_index: u64,
     created_unix_nanos: u64,
 }
 
@@ -66,6 +70,7 @@ impl<D: Disk> Writer<D> {
             durable,
             active: None,
             last_attempt: None,
+            spent_index: 0,
             created_unix_nanos,
         }
     }
@@ -128,12 +133,13 @@ impl<D: Disk> Writer<D> {
         begun
     }
 
-    /// Creates the next segment, durable with its name before anything is written to it.
+    /// Begins the next segment.
     pub fn begin_segment(&mut self) -> io::Result<()> {
-        let index = self
-            .segments
-            .newest()
-            .map_or(1, |newest| newest.header.index.saturating_add(1));
+        let newest = self.segments.newest();
+        let index = newest
+            .map_or(0, |newest| newest.header.index)
+            .max(self.spent_index)
+            .saturating_add(1);
         let first = self.durable.last.next();
         let header = SegmentHeader {
             log: self.segments.id,
@@ -145,16 +151,11 @@ impl<D: Disk> Writer<D> {
             .segments
             .dir
             .join(format!("{index:010}-{:020}.wal", first.0));
-        let mut file = self.disk.create(&path)?;
-        let written = file
-            .append(&mut [IoSlice::new(&header.encode())])
-            .and_then(|()| file.sync())
-            .and_then(|()| self.disk.sync_folder(&self.segments.dir));
-        if let Err(error) = written {
-            // Without a durable header it holds nothing. If it cannot be removed either, the next start removes it.
-            let _ = std::fs::remove_file(&path);
-            return Err(error);
+        let created = self.create(&header, &path);
+        if created.is_err() && !matches!(path.try_exists(), Ok(false)) {
+            self.spent_index = index;
         }
+        let file = created?;
         self.segments.begin(header, path);
         self.active = Some(Active {
             file,
@@ -164,6 +165,21 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
+    /// Creates a segment's file, durable with its name before anything is written to it.
+    fn create(&self, header: &SegmentHeader, path: &Path) -> io::Result<D::File> {
+        let mut file = self.disk.create(path)?;
+        let written = file
+            .append(&mut [IoSlice::new(&header.encode())])
+            .and_then(|()| file.sync())
+            .and_then(|()| self.disk.sync_folder(&self.segments.dir));
+        if let Err(error) = written {
+            // It holds no entry. If it cannot be removed, the next segment gets another name.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
     /// Ends the active segment at its last durable byte.
     fn seal(&mut self, error: &io::Error) {
         self.active = None;
@@ -171,6 +187,13 @@ impl<D: Disk> Writer<D> {
         let Some(sealed) = self.segments.newest() else {
             return;
         };
+        if let Err(error) = cut(&sealed.path, sealed.durable_bytes) {
+            tracing::error!(
+                %error,
+                path = %sealed.path.display(),
+                "refused exports cannot be cut off the log; if no segment follows, the next start may store them"
+            );
+        }
         let length = std::fs::metadata(&sealed.path).map_or(sealed.file_bytes, |data| data.len());
         self.segments.seal(length);
         tracing::error!(
@@ -181,6 +204,13 @@ impl<D: Disk> Writer<D> {
             "the log cannot be written; exports are refused until a new segment works"
         );
     }
+}
+
+/// Takes what was refused out of the file: whole entries would count at the next start, and be sent again as well.
+fn cut(path: &Path, length: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(length)?;
+    file.sync_all()
 }
 
 fn gather(first: Append, waiting: &mut mpsc::Receiver<Append>) -> Vec<Append> {
