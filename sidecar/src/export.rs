@@ -63,7 +63,7 @@ pub struct Telemetry(Arc<Shared>);
 #[derive(Debug)]
 #[must_use = "the telemetry thread flushes only when it is finished"]
 pub struct TelemetryOwner {
-    running: Option<(Arc<Queue>, JoinHandle<()>)>,
+    running: Option<Running>,
 }
 
 impl Telemetry {
@@ -109,15 +109,21 @@ impl Telemetry {
     ) -> Result<(Self, TelemetryOwner), ExportError> {
         let queue = Arc::new(Queue::new(plan.queue));
         let (started, ready) = mpsc::sync_channel(1);
+        let (alive, ended) = mpsc::sync_channel::<()>(0);
         let (of_thread, counted) = (Arc::clone(&queue), Arc::clone(&counters));
         let thread = std::thread::Builder::new()
             .name("telemetry".into())
             .spawn(move || {
-                export_until_closed(plan, of_thread, counted, resources, sink, started)
+                export_until_closed(plan, of_thread, counted, resources, sink, started);
+                drop(alive);
             })?;
         ready.recv().map_err(|_| ExportError::Gone)??;
         let owner = TelemetryOwner {
-            running: Some((Arc::clone(&queue), thread)),
+            running: Some(Running {
+                queue: Arc::clone(&queue),
+                thread,
+                ended,
+            }),
         };
         let shared = Shared {
             queue: Some(queue),
@@ -169,14 +175,27 @@ impl Telemetry {
 impl TelemetryOwner {
     /// Exports what is queued for at most `deadline`, counts the rest as dropped, and ends the thread.
     pub fn finish(self, deadline: Duration) {
-        let Some((queue, thread)) = self.running else {
+        let Some(running) = self.running else {
             return;
         };
-        queue.close(clock::instant() + deadline);
-        if thread.join().is_err() {
+        running.queue.close(clock::instant() + deadline);
+        // The thread says its end by dropping its side. One that is stuck must not keep the process.
+        if running.ended.recv_timeout(deadline + GRACE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::error!("the telemetry thread does not end; queued spans are lost");
+            return;
+        }
+        if running.thread.join().is_err() {
             tracing::error!("the telemetry thread panicked; queued spans are lost");
         }
     }
+}
+
+#[derive(Debug)]
+struct Running {
+    queue: Arc<Queue>,
+    thread: JoinHandle<()>,
+    /// Nothing is ever sent: it disconnects when the thread ends.
+    ended: mpsc::Receiver<()>,
 }
 
 /// What the telemetry thread needs besides its sink.

@@ -17,10 +17,13 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry};
 
+mod stderr;
+
 use crate::config::{LogFormat, LogSettings};
 use crate::counters::{Counters, DropReason};
 use crate::export::exporter_events;
 use crate::record::NotInjected;
+use stderr::Stderr;
 
 /// Only our own crate speaks; libraries below it would speak for every message.
 const OUR_TARGET: &str = "toolspan";
@@ -54,8 +57,8 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     let output: Box<dyn Layer<Registry> + Send + Sync> = match (file, settings.format) {
         (Some(file), LogFormat::Text) => text(Arc::new(file), level),
         (Some(file), LogFormat::Json) => json(Arc::new(file), level),
-        (None, LogFormat::Text) => prefixed(std::io::stderr, level),
-        (None, LogFormat::Json) => json(std::io::stderr, level),
+        (None, LogFormat::Text) => prefixed(Stderr, level),
+        (None, LogFormat::Json) => json(Stderr, level),
     };
     subscriber(output).try_init()?;
     Ok(())

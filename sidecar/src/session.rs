@@ -23,6 +23,9 @@ use crate::trace::{Carrier, Decision, decide, plan};
 pub use calls::{Calls, Direction, Key, OpenCall, Scope};
 pub use peers::{Peers, Sessions};
 
+/// The request that a server may end by a cancel of its own.
+const LISTEN: &str = "subscriptions/listen";
+
 /// One hop's view of the calls that pass it.
 #[derive(Debug)]
 pub struct Hop {
@@ -142,8 +145,9 @@ impl Hop {
         let tenant = self.resolve_tenant(message, arrival);
         let call = self.open_call(message, &key, arrival, &decision, tenant, not_injected, now);
         Counters::add(&self.counters().calls_seen, 1);
-        for evicted in lock(&self.calls).open(key.clone(), call) {
-            self.end(evicted, Outcome::Evicted, 0, now);
+        let ended = lock(&self.calls).open(key.clone(), call);
+        for (call, outcome) in ended {
+            self.end(call, outcome, 0, now);
         }
         Some(Opened {
             key,
@@ -291,18 +295,27 @@ impl Hop {
             Direction::ToServer => Outcome::CancelledByClient,
             Direction::ToClient => Outcome::CancelledByServer,
         };
-        // Its sender sent the request too; only a server that ends a listen stream cancels a request it received.
-        for of in [direction, direction.reversed()] {
-            let key = Key {
+        // Its sender sent the request too. Only a server that ends a listen stream cancels a request it received; an
+        // id alone would hit whatever the other direction has under the same number.
+        let mut calls = lock(&self.calls);
+        let own = calls.close(&Key {
+            scope,
+            direction,
+            id: id.clone(),
+        });
+        let call = own.or_else(|| {
+            let listen = Key {
                 scope,
-                direction: of,
-                id: id.clone(),
+                direction: Direction::ToServer,
+                id,
             };
-            let call = lock(&self.calls).close(&key);
-            if let Some(call) = call {
-                self.end(call, outcome, 0, now);
-                return;
-            }
+            (direction == Direction::ToClient)
+                .then(|| calls.close_if(&listen, |call| &*call.record.method == LISTEN))
+                .flatten()
+        });
+        drop(calls);
+        if let Some(call) = call {
+            self.end(call, outcome, 0, now);
         }
     }
 
@@ -314,9 +327,10 @@ impl Hop {
         }
     }
 
-    /// Ends every call that is still open, and every session.
+    /// Ends every call that is still open, and every session. A call that begins later ends at once.
     pub fn end_all(&self, outcome: Outcome, now: Moment) {
-        for call in lock(&self.calls).drain() {
+        let open = lock(&self.calls).shut(outcome);
+        for call in open {
             self.end(call, outcome, 0, now);
         }
         for session in lock(&self.sessions).drain(&self.info, now) {
@@ -345,6 +359,15 @@ impl Hop {
 
     /// A session ended, by its client or because the server no longer knows it.
     pub fn end_session(&self, session: u64, error_type: Option<&'static str>, now: Moment) {
+        let outcome = match error_type {
+            None => Outcome::ClientGone,
+            Some(_) => Outcome::ServerGone,
+        };
+        // Nothing can answer them any more.
+        let left = lock(&self.calls).take_scope(Scope::Session(session));
+        for call in left {
+            self.end(call, outcome, 0, now);
+        }
         let record: Option<SessionRecord> =
             lock(&self.sessions).end(session, &self.info, error_type, now);
         if let Some(record) = record {
@@ -371,9 +394,8 @@ impl Hop {
 
 /// How a response says that its call ended.
 fn outcome(message: &Message<'_>) -> Outcome {
-    if message.shape(Slot::Error) != Shape::Absent {
+    if message.is_error() {
         return match message.integer(Slot::ErrorCode) {
-            Some(-32001) => Outcome::TimedOut,
             Some(code) => Outcome::RpcError(code),
             None => Outcome::Malformed,
         };

@@ -73,10 +73,21 @@ impl TenantRule {
     }
 }
 
-/// 1 to 128 bytes, no control characters.
+/// 1 to 128 bytes, all of them printable.
 #[must_use]
 pub fn valid_name(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control)
+    (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(unprintable)
+}
+
+/// Controls, and the characters that show nothing or turn the text around: two names that look alike must be alike.
+fn unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 fn printable(value: &[u8]) -> Option<Cow<'_, str>> {
@@ -130,7 +141,13 @@ mod tests {
     fn what_is_no_name_is_unknown() {
         let rule = TenantRule::Header(http::HeaderName::from_static("x-tenant"));
         let unknown = (UNKNOWN.to_owned(), TenantSource::None);
-        for value in [&b""[..], b"a\x01b", b"\xff", &[b'a'; 129]] {
+        for value in [
+            &b""[..],
+            b"a\x01b",
+            b"\xff",
+            "\u{202e}abc".as_bytes(),
+            &[b'a'; 129],
+        ] {
             let offer = Offer {
                 header: Some(value),
                 ..Offer::default()

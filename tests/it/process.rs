@@ -11,6 +11,7 @@ use tests::process::{Guarded, PATIENCE, eventually};
 use tests::sidecar::{Log, argument, stdio_command};
 
 mod orphans;
+mod streams;
 
 /// Everything one run gave.
 struct Ran {

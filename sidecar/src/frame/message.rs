@@ -115,14 +115,19 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn kind(&self) -> Kind {
         let id = matches!(self.shape(Slot::Id), Shape::String | Shape::Number);
-        let answer =
-            self.shape(Slot::Result) != Shape::Absent || self.shape(Slot::Error) != Shape::Absent;
+        let answer = self.shape(Slot::Result) != Shape::Absent || self.is_error();
         match (self.shape(Slot::Method), answer) {
             (Shape::String, false) if id => Kind::Request,
             (Shape::String, false) if self.shape(Slot::Id) == Shape::Absent => Kind::Notification,
             (Shape::Absent, true) => Kind::Response,
             _ => Kind::Invalid,
         }
+    }
+
+    /// It has an `error` object, as JSON-RPC demands; the `error` texts of other protocols do not count.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        matches!(self.shape(Slot::Error), Shape::Object { .. })
     }
 
     #[must_use]

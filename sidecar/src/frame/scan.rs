@@ -18,6 +18,8 @@ const MAX_DEPTH: u32 = 1 << 20;
 const TRACKED: usize = 6;
 /// Elements of a batch that are told apart.
 const MAX_PARTS: usize = 1024;
+/// What is kept of all fields of all messages of one value; past it fields are cut.
+const MAX_KEPT: usize = 4 << 20;
 /// A key of interest, each character as an escape of six.
 const KEY_BUFFER: usize = grammar::MAX_KEY * 6;
 
@@ -400,9 +402,14 @@ impl Scanner {
         self.fill();
         self.keeping = None;
         let Some(slot) = self.next.1 else { return };
-        let kept = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
         let start = self.at;
         if let Some(part) = self.parts.last_mut() {
+            // A key that is repeated without end must not fill the arena: its old bytes go if they stand last.
+            let (old, len) = part.fields[slot as usize].kept;
+            if len > 0 && old as usize + len as usize == self.arena.len() {
+                self.arena.truncate(old as usize);
+            }
+            let kept = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
             for below in grammar::below(slot) {
                 part.fields[*below as usize] = Field::default();
             }
@@ -536,7 +543,10 @@ impl Scanner {
         else {
             return;
         };
-        let room = grammar::keep(slot).saturating_sub(field.kept.1 as usize);
+        let left = MAX_KEPT.saturating_sub(self.arena.len());
+        let room = grammar::keep(slot)
+            .saturating_sub(field.kept.1 as usize)
+            .min(left);
         let taken = bytes.get(..room.min(bytes.len())).unwrap_or(&[]);
         field.cut |= taken.len() < bytes.len();
         field.kept.1 += u32::try_from(taken.len()).unwrap_or(0);

@@ -27,8 +27,10 @@ pub enum Outcome {
     ServerGone,
     /// The server could not be reached.
     Unreachable,
-    /// 504, or -32001, or a cancel that says so.
+    /// HTTP status 504.
     TimedOut,
+    /// The server answered, but in a form we cannot read: another encoding than gzip, or on another stream.
+    Unread,
     /// An answer that is no JSON-RPC.
     Malformed,
     /// The table of open calls was full.
@@ -58,6 +60,7 @@ impl Outcome {
             Self::ServerGone => "server_gone",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
+            Self::Unread => "unread",
             Self::Malformed => "malformed",
             Self::Evicted => "evicted",
             Self::Shutdown => "shutdown",
@@ -68,7 +71,7 @@ impl Outcome {
     #[must_use]
     pub fn error_type(self, side: Side) -> Option<Cow<'static, str>> {
         match self {
-            Self::Ok | Self::InputRequired | Self::TaskCreated => None,
+            Self::Ok | Self::InputRequired | Self::TaskCreated | Self::Unread => None,
             Self::RpcError(code) if side == Side::Server && CALLER_ERRORS.contains(&code) => None,
             Self::RpcError(code) => Some(Cow::Owned(code.to_string())),
             Self::HttpError(status) => Some(Cow::Owned(status.to_string())),

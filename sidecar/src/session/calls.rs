@@ -68,6 +68,8 @@ impl OpenCall {
 pub struct Calls {
     open: HashMap<Key, OpenCall>,
     max: usize,
+    /// Set at the end of the hop: how every call ends from now on.
+    shut: Option<Outcome>,
 }
 
 impl Calls {
@@ -76,17 +78,25 @@ impl Calls {
         Self {
             open: HashMap::new(),
             max: max.max(1),
+            shut: None,
         }
     }
 
-    /// Adds a call. Gives back those that had to go: an older one under the same key, or the oldest of a full table.
-    pub fn open(&mut self, key: Key, call: OpenCall) -> Vec<OpenCall> {
+    /// Adds a call. Gives back those that end by it: an older one under the same key, the oldest of a full table, or
+    /// the call itself when the hop has ended.
+    pub fn open(&mut self, key: Key, call: OpenCall) -> Vec<(OpenCall, Outcome)> {
+        if let Some(outcome) = self.shut {
+            return vec![(call, outcome)];
+        }
         let mut evicted = Vec::new();
         if self.open.len() >= self.max && !self.open.contains_key(&key) {
             self.evict(&mut evicted);
         }
         evicted.extend(self.open.insert(key, call));
         evicted
+            .into_iter()
+            .map(|call| (call, Outcome::Evicted))
+            .collect()
     }
 
     /// Makes room for a sixteenth of the table, so that a full table is not searched for every call.
@@ -105,7 +115,25 @@ impl Calls {
         self.open.remove(key)
     }
 
-    pub fn drain(&mut self) -> Vec<OpenCall> {
+    /// The same, if the call is the one that is meant.
+    pub fn close_if(&mut self, key: &Key, meant: impl Fn(&OpenCall) -> bool) -> Option<OpenCall> {
+        self.open
+            .get(key)
+            .is_some_and(meant)
+            .then(|| self.close(key))?
+    }
+
+    /// Every call of one session or exchange.
+    pub fn take_scope(&mut self, scope: Scope) -> Vec<OpenCall> {
+        self.open
+            .extract_if(|key, _| key.scope == scope)
+            .map(|(_, call)| call)
+            .collect()
+    }
+
+    /// Every call, and none is kept any more.
+    pub fn shut(&mut self, outcome: Outcome) -> Vec<OpenCall> {
+        self.shut = Some(outcome);
         self.open.drain().map(|(_, call)| call).collect()
     }
 

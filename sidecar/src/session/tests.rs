@@ -94,8 +94,15 @@ fn an_answer_says_how_the_call_ended() {
             r#"{"id":1,"error":{"code":-32602,"message":"m"}}"#,
             Outcome::RpcError(-32602),
         ),
-        (r#"{"id":1,"error":{"code":-32001}}"#, Outcome::TimedOut),
-        (r#"{"id":1,"error":"no object"}"#, Outcome::Malformed),
+        (
+            r#"{"id":1,"error":{"code":-32001}}"#,
+            Outcome::RpcError(-32001),
+        ),
+        (
+            r#"{"id":1,"error":{"message":"no code"}}"#,
+            Outcome::Malformed,
+        ),
+        (r#"{"id":1,"result":{},"error":null}"#, Outcome::Ok),
     ] {
         let (hop, records) = hop(10);
         let base = Instant::now();
@@ -117,7 +124,12 @@ fn every_other_end_has_its_word() {
     let (hop, records) = hop(10);
     open(&hop, CALL, at(base, 0));
     cancel(&hop, Direction::ToServer, at(base, 1));
-    open(&hop, CALL, at(base, 2));
+    cancel(&hop, Direction::ToClient, at(base, 1));
+    open(
+        &hop,
+        r#"{"id":1,"method":"subscriptions/listen"}"#,
+        at(base, 2),
+    );
     cancel(&hop, Direction::ToClient, at(base, 3));
     open(&hop, CALL, at(base, 4));
     open(&hop, CALL, at(base, 5));
@@ -297,4 +309,25 @@ proptest! {
         spans.dedup();
         prop_assert_eq!(spans.len(), records.len());
     }
+}
+
+#[test]
+fn a_cancel_of_one_side_leaves_the_requests_of_the_other_alone() {
+    let base = Instant::now();
+    let (hop, records) = hop(10);
+    open(&hop, CALL, at(base, 0));
+    cancel(&hop, Direction::ToClient, at(base, 1));
+    assert!(records().is_empty());
+    assert!(answer(&hop, r#"{"id":1,"result":{}}"#, at(base, 2)));
+}
+
+#[test]
+fn a_call_that_begins_after_the_end_is_recorded_too() {
+    let base = Instant::now();
+    let (hop, records) = hop(10);
+    hop.end_all(Outcome::Shutdown, at(base, 0));
+    open(&hop, CALL, at(base, 1));
+    let records = records();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].outcome, Outcome::Shutdown);
 }

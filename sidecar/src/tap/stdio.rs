@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -40,7 +41,7 @@ pub fn run(guard: Guard, hop: &Arc<Hop>, env: Option<Carrier>) -> io::Result<Exi
         child_stdout,
     } = guard;
     let control = Arc::new(control);
-    forward_signals(&control)?;
+    let stopped = forward_signals(&control)?;
     let (events, from_client) = io::pipe()?;
     let from_server = from_client.try_clone()?;
     // Without a writer the pipe would be at its end, which is no event.
@@ -70,21 +71,28 @@ pub fn run(guard: Guard, hop: &Arc<Hop>, env: Option<Carrier>) -> io::Result<Exi
         .name("to-server".into())
         .spawn(move || match to_server.run() {
             Ended::Input => tell(&from_client, STDIN_ENDED),
-            // The child reads no more: our stdin closes, as the child's would.
-            Ended::Output => close_stream(guard::STDIN),
+            // The child reads no more: our stdin closes, as the child's would, and its end is no longer to be seen.
+            Ended::Output => {
+                close_stream(guard::STDIN);
+                tell(&from_client, STDIN_CLOSED);
+            }
         })?;
     let to_client = std::thread::Builder::new()
         .name("to-client".into())
         .spawn(move || {
-            if to_client.run() == Ended::Output {
-                tell(&from_server, STDOUT_BROKEN);
+            // Told before the client can see it: what it does then is no cause.
+            match to_client.run() {
+                Ended::Input => tell(&from_server, SERVER_ENDED),
+                Ended::Output => tell(&from_server, STDOUT_BROKEN),
             }
             close_stream(guard::STDOUT);
         })?;
-    let (exit, client_died) = wait(&mut notices, &control, &events)?;
+    let (exit, client_gone) = wait(&mut notices, &control, &events)?;
     // What the child wrote is passed on before we end: the guard has ended whatever could hold the pipe open.
     let relayed = to_client.join();
-    let outcome = if client_died {
+    let outcome = if stopped.load(Ordering::Relaxed) {
+        Outcome::Shutdown
+    } else if client_gone {
         Outcome::ClientGone
     } else {
         Outcome::ServerGone
@@ -96,7 +104,9 @@ pub fn run(guard: Guard, hop: &Arc<Hop>, env: Option<Carrier>) -> io::Result<Exi
 
 /// What the relaying threads tell the main thread.
 const STDIN_ENDED: u8 = b'i';
+const STDIN_CLOSED: u8 = b'c';
 const STDOUT_BROKEN: u8 = b'o';
+const SERVER_ENDED: u8 = b's';
 
 fn tell(mut events: &io::PipeWriter, event: u8) {
     // The main thread is the reader and outlives us; a full pipe is out of the question.
@@ -107,6 +117,11 @@ fn tell(mut events: &io::PipeWriter, event: u8) {
 #[derive(Debug, Default)]
 struct Client {
     stdin_ended: bool,
+    /// It ended before the server did.
+    went_first: bool,
+    server_ended: bool,
+    /// We closed it ourselves: its end cannot be seen any more, so only the other signs count.
+    stdin_closed: bool,
     stdout_broken: bool,
     /// When it was found dead: stdin has ended, and nobody reads stdout or our parent is gone.
     died_at: Option<Instant>,
@@ -122,19 +137,22 @@ fn wait(
     let parent = parent();
     let mut client = Client::default();
     loop {
-        let stdout = io::stdout();
+        if client.is_silent() && client.stdout_broken {
+            client.died_at = Some(clock::instant());
+        }
+        let (stdin, stdout) = (io::stdin(), io::stdout());
         let mut fds = vec![
             PollFd::new(&*notices, PollFlags::IN),
             PollFd::new(events, PollFlags::IN),
         ];
-        if client.stdin_ended && client.died_at.is_none() {
-            // Without requested events poll reports only that the other end has gone.
+        // Without requested events poll reports only that the other end has gone.
+        if client.is_silent() {
             fds.push(PollFd::new(&stdout, PollFlags::empty()));
-            fds.extend(
-                parent
-                    .iter()
-                    .map(|parent| PollFd::new(parent, PollFlags::IN)),
-            );
+            let parent = parent.iter().filter(|_| client.stdin_ended);
+            fds.extend(parent.map(|parent| PollFd::new(parent, PollFlags::IN)));
+        } else if client.died_at.is_none() {
+            // The relay may be stuck behind a child that does not read, and never come to the end itself.
+            fds.push(PollFd::new(&stdin, PollFlags::empty()));
         }
         match poll(&mut fds, client.patience().as_ref()) {
             Err(rustix::io::Errno::INTR) => continue,
@@ -145,16 +163,21 @@ fn wait(
         if sources.first() == Some(&true)
             && let Some(Notice::Exited(exit)) = notices.read()?
         {
-            return Ok((exit, client.died_at.is_some()));
+            return Ok((exit, client.went_first));
         }
         if sources.get(1) == Some(&true) {
             let mut event = [0];
             let _ = events.read(&mut event)?;
-            client.stdin_ended |= event == [STDIN_ENDED];
-            client.stdout_broken |= event == [STDOUT_BROKEN];
+            client.hear(event);
+            // What else happened may follow from it.
+            continue;
         }
-        let gone = gone.contains(&true) || client.stdout_broken;
-        if client.stdin_ended && gone && client.died_at.is_none() {
+        let gone = gone.contains(&true);
+        if !client.is_silent() {
+            if gone {
+                client.hear([STDIN_ENDED]);
+            }
+        } else if gone {
             client.died_at = Some(clock::instant());
         }
         if client.is_overdue() {
@@ -165,6 +188,24 @@ fn wait(
 }
 
 impl Client {
+    fn hear(&mut self, event: [u8; 1]) {
+        match event {
+            [STDIN_ENDED] => {
+                self.stdin_ended = true;
+                self.went_first |= !self.server_ended;
+            }
+            [STDIN_CLOSED] => self.stdin_closed = true,
+            [STDOUT_BROKEN] => self.stdout_broken = true,
+            [SERVER_ENDED] => self.server_ended = true,
+            _ => {}
+        }
+    }
+
+    /// Nothing more can come from it; what is left to know is whether anybody is there.
+    fn is_silent(&self) -> bool {
+        (self.stdin_ended || self.stdin_closed) && self.died_at.is_none()
+    }
+
     /// How long the command may still take by itself.
     fn patience(&self) -> Option<Timespec> {
         let left = self.left()?;
@@ -190,19 +231,27 @@ fn parent() -> Option<OwnedFd> {
     rustix::process::pidfd_open(parent, rustix::process::PidfdFlags::empty()).ok()
 }
 
-/// Passes the signals that ask a process to do something on to the command, once each.
-fn forward_signals(control: &Arc<guard::Control>) -> io::Result<()> {
+/// The signals that ask a process to end.
+const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
+/// Passes the signals that ask a process to do something on to the command, once each; true once one asked for its end.
+fn forward_signals(control: &Arc<guard::Control>) -> io::Result<Arc<AtomicBool>> {
     let mut signals = signal_hook::iterator::Signals::new(guard::FORWARDED)?;
     guard::hold_signals(false);
     let control = Arc::clone(control);
+    let stopped = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stopped);
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             for signal in signals.forever() {
+                if ENDING.contains(&signal) {
+                    asked.store(true, Ordering::Relaxed);
+                }
                 control.signal(signal);
             }
         })?;
-    Ok(())
+    Ok(stopped)
 }
 
 /// Closes one of our standard streams for the peer, and keeps its number taken.

@@ -23,6 +23,9 @@ const DETACHED: &str = "trap '' TERM INT HUP; \
 /// A well-behaved server behind a shell: it ends at the end of its input.
 const POLITE: &str = "cat; exit 0";
 
+/// A server that closes its input: the end of the client's stream cannot reach it.
+const DEAF: &str = "trap '' TERM INT HUP; exec 0<&-; while :; do sleep 0.1; done";
+
 /// Processes that carry the mark.
 fn marked(mark: &str) -> Vec<u32> {
     let wanted = format!("{MARK}={mark}");
@@ -124,6 +127,11 @@ fn none_is_left_behind_a_wrapper_when_the_client_is_killed() {
 #[test]
 fn none_is_left_in_another_session_when_the_client_is_killed() {
     after_the_client_is_killed(DETACHED);
+}
+
+#[test]
+fn none_is_left_of_a_server_that_does_not_read_when_the_client_is_killed() {
+    after_the_client_is_killed(DEAF);
 }
 
 #[test]

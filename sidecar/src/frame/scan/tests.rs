@@ -178,6 +178,25 @@ fn what_is_no_json_is_refused() {
     }
 }
 
+#[test]
+fn a_key_repeated_without_end_takes_no_memory() {
+    let mut scanner = Scanner::new();
+    scanner.feed(b"{").unwrap();
+    let repeated = format!("\"id\":\"{}\",", "a".repeat(200)).repeat(1000);
+    for _ in 0..100 {
+        scanner.feed(repeated.as_bytes()).unwrap();
+    }
+    scanner.feed(br#""id":7,"method":"m"}"#).unwrap();
+    scanner.finish().unwrap();
+    assert!(
+        scanner.arena.capacity() < 4096,
+        "{}",
+        scanner.arena.capacity()
+    );
+    let message = scanner.messages().next().unwrap();
+    assert_eq!(message.id(), Some(Id::Number("7".into())));
+}
+
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -23,7 +23,7 @@ use super::upstream::{Failure, Link};
 use crate::clock;
 use crate::counters::Counters;
 use crate::frame::sse::{Event, EventStream};
-use crate::frame::{Kind, Message, Scanner};
+use crate::frame::{Kind, Message, Scanner, Slot};
 use crate::record::{NotInjected, Outcome};
 use crate::session::{Arrival, Direction, Key};
 use crate::trace::{Carrier, Decision};
@@ -143,11 +143,33 @@ fn answer(status: StatusCode, text: &str) -> Response<ResponseBody> {
 /// The calls of one exchange that have not ended.
 pub(super) type Calls = Vec<Key>;
 
-/// Calls that begin while the exchange is under way already.
-pub(super) type SharedCalls = Arc<Mutex<Calls>>;
+/// Calls that begin while the exchange is under way already, or after it has ended.
+#[derive(Debug, Default)]
+pub(super) struct LateCalls {
+    open: Calls,
+    ended: Option<Outcome>,
+}
 
-fn take_calls(shared: &SharedCalls) -> Calls {
-    mem::take(&mut shared.lock().unwrap_or_else(PoisonError::into_inner))
+pub(super) type SharedCalls = Arc<Mutex<LateCalls>>;
+
+impl LateCalls {
+    /// Adds calls; if the exchange has ended already, gives them back with the outcome it ended with.
+    pub fn add(&mut self, calls: Calls) -> Option<(Calls, Outcome)> {
+        if let Some(outcome) = self.ended {
+            return Some((calls, outcome));
+        }
+        self.open.extend(calls);
+        None
+    }
+
+    fn end(&mut self, outcome: Outcome) -> Calls {
+        self.ended = Some(outcome);
+        mem::take(&mut self.open)
+    }
+}
+
+pub(super) fn lock_late(shared: &SharedCalls) -> MutexGuard<'_, LateCalls> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How the answer is read.
@@ -170,9 +192,13 @@ pub(super) struct Exchange {
     /// The first call, inside of which requests of the server happen.
     pub cause: Option<Decision>,
     status: StatusCode,
+    /// The request opened calls of its own.
+    has_calls: bool,
     new_session: Option<u64>,
     reading: Reading,
     decoder: Decoder,
+    /// The answer came in an encoding we do not read.
+    unread: bool,
     malformed: bool,
     ended: bool,
 }
@@ -186,9 +212,11 @@ impl Exchange {
             late_calls: None,
             cause: None,
             status: StatusCode::OK,
+            has_calls: false,
             new_session: None,
             reading: Reading::Nothing,
             decoder: Decoder::Plain,
+            unread: false,
             malformed: false,
             ended: false,
         }
@@ -197,6 +225,7 @@ impl Exchange {
     /// The head of the answer has come.
     fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.status = status;
+        self.has_calls = !self.calls.is_empty();
         self.new_session = headers
             .get(headers::SESSION)
             .map(|id| self.origin.hop.hash_session(id.as_bytes()));
@@ -206,14 +235,11 @@ impl Exchange {
             Media::Other => Reading::Nothing,
         };
         self.decoder = Decoder::of(headers);
-        if let Some(session) = self.origin.session {
-            if self.delete && status.is_success() {
-                self.origin.hop.end_session(session, None, clock::now());
-            } else if !self.delete && status == StatusCode::NOT_FOUND && !self.calls.is_empty() {
-                self.origin
-                    .hop
-                    .end_session(session, Some("404"), clock::now());
-            }
+        if let Some(session) = self.origin.session
+            && self.delete
+            && status.is_success()
+        {
+            self.origin.hop.end_session(session, None, clock::now());
         }
     }
 
@@ -225,6 +251,7 @@ impl Exchange {
         let mut decoder = mem::replace(&mut self.decoder, Decoder::Unreadable);
         if !decoder.decode(bytes, |plain| self.read_plain(plain)) {
             Counters::add(&self.origin.hop.counters().unreadable, 1);
+            self.unread = true;
             self.reading = Reading::Nothing;
         }
         self.decoder = decoder;
@@ -305,7 +332,7 @@ impl Exchange {
                 direction: Direction::ToServer,
                 id,
             }),
-            (None, [call]) => Some(call.clone()),
+            (None, [call]) if message.integer(Slot::ErrorCode).is_some() => Some(call.clone()),
             (None, _) => None,
         }
     }
@@ -317,12 +344,21 @@ impl Exchange {
             StatusCode::GATEWAY_TIMEOUT => Outcome::TimedOut,
             status if status.as_u16() >= 400 => Outcome::HttpError(status.as_u16()),
             _ if self.may_resume() => return self.leave_open(),
+            // HTTP+SSE answers on the client's other stream.
+            _ if self.unread || self.status == StatusCode::ACCEPTED => Outcome::Unread,
             _ if matches!(self.reading, Reading::Events(_)) && !self.malformed => {
                 Outcome::ServerGone
             }
             _ => Outcome::Malformed,
         };
-        self.end(outcome);
+        self.end_calls(outcome);
+        // The server no longer knows the session (Streamable HTTP, "Session Management").
+        if let (Some(session), StatusCode::NOT_FOUND, true) =
+            (self.origin.session, self.status, self.has_calls)
+        {
+            let hop = &self.origin.hop;
+            hop.end_session(session, Some("404"), clock::now());
+        }
     }
 
     fn finish_json(&mut self) {
@@ -364,8 +400,9 @@ impl Exchange {
     fn end_calls(&mut self, outcome: Outcome) {
         self.ended = true;
         let now = clock::now();
-        self.calls
-            .extend(self.late_calls.iter().flat_map(take_calls));
+        if let Some(late) = &self.late_calls {
+            self.calls.extend(lock_late(late).end(outcome));
+        }
         for call in self.calls.drain(..) {
             self.origin.hop.end_key(&call, outcome, now);
         }

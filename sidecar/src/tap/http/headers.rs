@@ -38,15 +38,27 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The trace context in the headers.
+/// The trace context in the headers. Several lines of `tracestate` are one list (W3C Trace Context 3.3.1.1);
+/// several of `traceparent` are none.
 pub(super) fn carrier(headers: &HeaderMap) -> Option<Carrier> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
-    let traceparent = text(TRACEPARENT)?;
-    Carrier::read(Some(traceparent), text(TRACESTATE))
+    let traceparent = only(headers, &TRACEPARENT)?.to_str().ok()?;
+    Carrier::read(Some(traceparent), list(headers, &TRACESTATE).as_deref())
+}
+
+/// The value of a header that must not be repeated.
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// All lines of a header that is a list.
+pub(super) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<_> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .collect();
+    (!lines.is_empty()).then(|| lines.join(","))
 }
 
 /// Puts the outgoing context into the headers, for servers that read only them.
@@ -169,5 +181,18 @@ mod tests {
             Some(NotInjected::SignatureInput)
         );
         assert_eq!(untouchable(&map(&[("content-encoding", "identity")])), None);
+    }
+
+    #[test]
+    fn lists_are_joined_and_single_values_must_be_single() {
+        let mut headers = map(&[(
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        )]);
+        headers.append(TRACESTATE, "a=1".parse().unwrap());
+        headers.append(TRACESTATE, "b=2".parse().unwrap());
+        assert_eq!(&*carrier(&headers).unwrap().tracestate, "a=1,b=2");
+        headers.append(TRACEPARENT, "again".parse().unwrap());
+        assert_eq!(carrier(&headers), None);
     }
 }

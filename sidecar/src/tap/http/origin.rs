@@ -26,7 +26,7 @@ pub(super) struct Origin {
     peers: Peers,
     header: Option<Carrier>,
     tenant: Option<HeaderValue>,
-    baggage: Option<HeaderValue>,
+    baggage: Option<String>,
     client: SocketAddr,
     at: Moment,
 }
@@ -52,7 +52,7 @@ impl Origin {
                 .map(Into::into);
         }
         let tenant = match &hop.tenant {
-            TenantRule::Header(name) => headers.get(name).cloned(),
+            TenantRule::Header(name) => headers::only(headers, name).cloned(),
             _ => None,
         };
         Self {
@@ -61,7 +61,7 @@ impl Origin {
             peers,
             header: headers::carrier(headers),
             tenant,
-            baggage: headers.get(headers::BAGGAGE).cloned(),
+            baggage: headers::list(headers, &headers::BAGGAGE),
             client,
             at: clock::now(),
             hop,
@@ -109,7 +109,7 @@ impl Origin {
         Arrival {
             header: self.header.clone(),
             tenant_header: self.tenant.as_ref().map(HeaderValue::as_bytes),
-            baggage_header: self.baggage.as_ref().and_then(|value| value.to_str().ok()),
+            baggage_header: self.baggage.as_deref(),
             session: self.session,
             peers: self.peers.clone(),
             client_address: Some(self.client),

@@ -2,7 +2,6 @@
 //! Never holds more than `max_inject_bytes`: what is larger streams through, read on the way and left as it is.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
@@ -10,8 +9,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::body::RequestBody;
-use super::exchange::{Exchange, SharedCalls};
+use super::exchange::{Exchange, SharedCalls, lock_late};
 use super::origin::Origin;
+use crate::clock;
 use crate::frame::Scanner;
 use crate::frame::line::Edit;
 use crate::record::NotInjected;
@@ -50,8 +50,12 @@ impl Reader {
         if fine {
             let size = usize::try_from(self.scanner.fed()).unwrap_or(usize::MAX);
             let opened = self.origin.messages(&self.scanner, Some(self.reason), size);
-            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-            calls.extend(opened.calls);
+            let ended = lock_late(&self.calls).add(opened.calls);
+            if let Some((calls, outcome)) = ended {
+                for call in calls {
+                    self.origin.hop.end_key(&call, outcome, clock::now());
+                }
+            }
         }
     }
 }
@@ -69,26 +73,60 @@ pub(super) async fn prepare(
         let reason = untouchable.unwrap_or(NotInjected::TooLarge);
         return Ok(stream(VecDeque::new(), body, origin, reason, exchange));
     }
-    let mut pieces = VecDeque::new();
-    let mut length = 0;
+    let mut whole = Gathered::Nothing;
     while let Some(frame) = body.frame().await {
         // Trailers of a request have no meaning in MCP; they are the only frames without data.
         let Ok(data) = frame?.into_data() else {
             continue;
         };
-        length += data.len();
-        pieces.push_back(data);
-        if length > limit {
-            return Ok(stream(
-                pieces,
-                body,
-                origin,
-                NotInjected::TooLarge,
-                exchange,
-            ));
+        whole = whole.and(data);
+        if whole.len() > limit {
+            let first = VecDeque::from([whole.into_bytes()]);
+            return Ok(stream(first, body, origin, NotInjected::TooLarge, exchange));
         }
     }
-    Ok(splice(join(pieces, length), &origin, exchange))
+    Ok(splice(whole.into_bytes(), &origin, exchange))
+}
+
+/// A body as it gathers: one piece is the common case and is not copied, more are copied together once.
+enum Gathered {
+    Nothing,
+    One(Bytes),
+    More(BytesMut),
+}
+
+impl Gathered {
+    fn and(self, data: Bytes) -> Self {
+        match self {
+            Self::Nothing => Self::One(data),
+            Self::One(first) => {
+                let mut more = BytesMut::with_capacity(2 * (first.len() + data.len()));
+                more.extend_from_slice(&first);
+                more.extend_from_slice(&data);
+                Self::More(more)
+            }
+            Self::More(mut more) => {
+                more.extend_from_slice(&data);
+                Self::More(more)
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::One(one) => one.len(),
+            Self::More(more) => more.len(),
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(one) => one,
+            Self::More(more) => more.freeze(),
+        }
+    }
 }
 
 fn stream(
@@ -117,18 +155,6 @@ fn stream(
         injected: None,
         length: None,
     }
-}
-
-/// One piece is the common case and is not copied.
-fn join(mut pieces: VecDeque<Bytes>, length: usize) -> Bytes {
-    if pieces.len() <= 1 {
-        return pieces.pop_front().unwrap_or_default();
-    }
-    let mut whole = BytesMut::with_capacity(length);
-    for piece in pieces {
-        whole.extend_from_slice(&piece);
-    }
-    whole.freeze()
 }
 
 fn splice(whole: Bytes, origin: &Origin, exchange: &mut Exchange) -> Prepared {

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use crate::clock;
 use crate::frame::line::{Edit, Framer, Line, Observer};
 use crate::frame::{Kind, Message, Scanner};
@@ -38,6 +40,10 @@ impl Relay {
         loop {
             let read = match self.input.read(framer.space()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    wait_for(&self.input, PollFlags::IN);
+                    continue;
+                }
                 // A read error ends the stream as an end of file does; there is nobody to tell.
                 read => read.unwrap_or(0),
             };
@@ -133,8 +139,17 @@ fn write(output: &mut File, framer: &Framer) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => IoSlice::advance_slices(&mut rest, written),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                wait_for(output, PollFlags::OUT);
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// Whoever shares a stream with us may have made it non-blocking: then we do the waiting.
+fn wait_for(file: &File, what: PollFlags) {
+    // An interrupted or failed wait is tried again by the read or write behind it.
+    let _ = poll(&mut [PollFd::new(file, what)], None);
 }
