@@ -11,6 +11,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::ledger::{Ledger, Refused};
 use crate::otlp::{self, Signal};
 use crate::receive::{self, Accepted, Intake, Protocol, Received, Refusal, listen};
 use crate::shutdown::{Stop, stop};
-use crate::wal::{AppendError, Draft, Log, Seq};
+use crate::wal::{AppendError, Draft, Log, Seq, StoreLock};
 use crate::{clock, pump};
 
 pub use start::{StartError, Started};
@@ -139,9 +140,13 @@ impl Ports {
     }
 }
 
-/// Runs a collector until the word to stop, and what then remains to be done within the deadline.
-pub async fn run(config: Config, mut stopped: Stop) -> Result<(), StartError> {
-    const DEADLINE: Duration = Duration::from_secs(5);
+/// Each step of the end may take this long.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Runs a collector until the word to stop, and what then remains to be done within the deadlines.
+///
+/// The lock is the caller's to keep until the process ends: what was cut off may still be writing.
+pub async fn run(config: Config, mut stopped: Stop) -> Result<StoreLock, StartError> {
     let ports = Ports::bind(&config).await?;
     let Started {
         lock,
@@ -175,25 +180,33 @@ pub async fn run(config: Config, mut stopped: Stop) -> Result<(), StartError> {
     };
 
     receivers_stopper.stop();
-    let answered = tokio::time::timeout(DEADLINE, async {
-        while receivers.join_next().await.is_some() {}
-    })
-    .await;
+    let answered = ended(&mut receivers).await;
     pumps_stopper.stop();
-    let drained = tokio::time::timeout(DEADLINE, async {
-        while pumps.join_next().await.is_some() {}
-    })
-    .await;
+    let drained = ended(&mut pumps).await;
     ledger.refresh(&collector.log);
-    report_end(&ledger, answered.is_ok(), drained.is_ok());
-    receivers.shutdown().await;
-    pumps.shutdown().await;
+    report_end(&ledger, answered, drained);
     drop(collector);
-    tokio::task::spawn_blocking(move || writer.join())
-        .await
-        .unwrap_or_default();
-    drop(lock);
-    failed.map_or(Ok(()), Err)
+    let writing = tokio::task::spawn_blocking(move || writer.join());
+    if tokio::time::timeout(DEADLINE, writing).await.is_err() {
+        tracing::warn!("the disk does not take the last exports; they were not acknowledged");
+    }
+    match failed {
+        None => Ok(lock),
+        Some(error) => {
+            // Not dropped, for the same reason.
+            let _ = ManuallyDrop::new(lock);
+            Err(error)
+        }
+    }
+}
+
+/// Waits for the tasks, and cuts off those that take too long. True when none did.
+async fn ended(tasks: &mut JoinSet<()>) -> bool {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    let in_time = tokio::time::timeout(DEADLINE, all).await.is_ok();
+    // Nobody waits for them: a task that hangs on a disk cannot be cut off before that returns.
+    tasks.abort_all();
+    in_time
 }
 
 fn announce(config: &Config, ports: &Ports) -> Result<(), StartError> {

@@ -158,10 +158,14 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended: anyhow::Result<_> = runtime.block_on(async {
         let stop = shutdown::on_signal()?;
         Ok(collector::run(config, stop).await?)
-    })
+    });
+    // Not for ever: a thread that hangs on a disk would keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ended.map(drop)
 }
 
 /// Runs a command that ends by itself; its warnings go to stderr.

@@ -23,6 +23,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::otlp::Signal;
 use crate::shutdown::Stop;
@@ -120,12 +121,15 @@ pub async fn serve<I: Intake>(
     mut stop: Stop,
 ) {
     let graceful = GracefulShutdown::new();
+    // Owned here: when this future is dropped at the end of all patience, no connection outlives it.
+    let mut connections = JoinSet::new();
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let builder = connection_builder();
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.wait() => break,
+            Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, slot)) = accepted else {
@@ -142,7 +146,7 @@ pub async fn serve<I: Intake>(
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended with an error");
             }
@@ -151,6 +155,7 @@ pub async fn serve<I: Intake>(
     }
     drop(listener);
     graceful.shutdown().await;
+    while connections.join_next().await.is_some() {}
 }
 
 fn connection_builder() -> Builder<TokioExecutor> {

@@ -35,7 +35,7 @@ fn config(store: &Path, port_file: &Path) -> Config {
 
 /// A collector in this process.
 struct Running {
-    task: JoinHandle<Result<(), StartError>>,
+    task: JoinHandle<Result<StoreLock, StartError>>,
     stopper: Stopper,
     grpc: String,
     http: String,
@@ -250,6 +250,25 @@ async fn a_stop_stores_what_was_acknowledged_a_moment_ago() {
         .wait_for_line("toolspan_collector_sink_replayed_items{sink=\"parquet\"} 0")
         .await;
     collector.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_does_not_hold_up_the_end() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Running::start(dir.path()).await;
+    let address = collector.http.strip_prefix("http://").unwrap();
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
+                content-length: 100\r\nexpect: 100-continue\r\n\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 12];
+    client.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100", "the body is being read");
+    client.write_all(b"abc").await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), collector.end())
+        .await
+        .expect("it ended long before the body's time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
