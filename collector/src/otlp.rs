@@ -102,8 +102,10 @@ pub fn check(signal: Signal, body: &[u8]) -> Result<Checked, Malformed> {
         Signal::Traces => traces(body, |at, resource, scope, span| {
             checked.count(admission.span(resource, scope, span), || at.to_string());
         }),
-        Signal::Metrics => metrics(body, |at, resource, scope, metric, _| {
-            checked.count(admission.point(resource, scope, metric), || at.to_string());
+        Signal::Metrics => metrics(body, |at, resource, scope, metric, point| {
+            checked.count(admission.point(resource, scope, metric, point), || {
+                at.to_string()
+            });
         }),
     }?;
     Ok(checked)

@@ -147,15 +147,11 @@ fn push_list(column: &mut Lists<Sizes>, values: &[u64]) {
 impl Rows for Metrics {
     fn export(&mut self, origin: Origin<'_>, body: &[u8]) -> Result<usize, RowError> {
         let mut admission = admission(body);
-        let mut bytes = body.len();
         let mut failed = None;
         otlp::metrics(body, |_, resource, scope, metric, point| {
-            if failed.is_some() || admission.point(resource, scope, metric).is_err() {
+            if failed.is_some() || admission.point(resource, scope, metric, point).is_err() {
                 return;
             }
-            bytes = bytes
-                .saturating_add(resource.bytes)
-                .saturating_add(scope.bytes);
             let own = attribute(&point.attributes, tenant::ATTRIBUTE);
             let theirs = attribute(&resource.attributes, tenant::ATTRIBUTE);
             let tenant = tenant::resolve(own.map(str::as_bytes), theirs.map(str::as_bytes));
@@ -164,6 +160,7 @@ impl Rows for Metrics {
             let pushed = shared.push(&mut self.scratch, tenant, origin, resource, scope);
             failed = pushed.and_then(|()| self.point(point)).err();
         })?;
+        let bytes = body.len().saturating_add(admission.spent());
         failed.map_or(Ok(bytes), |error| Err(error.into()))
     }
 

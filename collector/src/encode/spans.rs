@@ -142,15 +142,11 @@ impl Spans {
 impl Rows for Spans {
     fn export(&mut self, origin: Origin<'_>, body: &[u8]) -> Result<usize, RowError> {
         let mut admission = admission(body);
-        let mut bytes = body.len();
         let mut failed = None;
         otlp::traces(body, |_, resource, scope, span| {
             if failed.is_some() || admission.span(resource, scope, span).is_err() {
                 return;
             }
-            bytes = bytes
-                .saturating_add(resource.bytes)
-                .saturating_add(scope.bytes);
             let own = attribute(&span.attributes, tenant::ATTRIBUTE);
             let theirs = attribute(&resource.attributes, tenant::ATTRIBUTE);
             let tenant = tenant::resolve(own.map(str::as_bytes), theirs.map(str::as_bytes));
@@ -159,6 +155,7 @@ impl Rows for Spans {
             let pushed = shared.push(&mut self.scratch, tenant, origin, resource, scope);
             failed = pushed.and_then(|()| self.span(span, is_own)).err();
         })?;
+        let bytes = body.len().saturating_add(admission.spent());
         failed.map_or(Ok(bytes), |error| Err(error.into()))
     }
 

@@ -113,11 +113,66 @@ fn a_huge_resource_over_many_spans_is_refused() {
     let checked = check(Signal::Traces, &body).unwrap();
     assert!(checked.accepted > 50, "{checked:?}");
     assert!(checked.rejected > 1000, "{checked:?}");
+    assert!(checked.reason.unwrap().contains("send smaller exports"));
+}
+
+#[test]
+fn an_ordinary_export_of_60_mib_is_taken_whole() {
+    let span = sample::call(1, 2, "acme", "get_weather_of_a_place", "ok", 0);
+    let size = span.encoded_len();
+    let request = sample::traces("weather", vec![span; (60 << 20) / (size + 4)]);
+    let body = request.encode_to_vec();
+    assert!(body.len() > 59 << 20, "{}", body.len());
+    let checked = check(Signal::Traces, &body).unwrap();
+    assert_eq!(checked.rejected, 0, "{:?}", checked.reason);
+}
+
+#[test]
+fn rows_of_empty_points_are_bounded() {
+    // metrics -> gauge -> two million empty data points.
+    let points = [0x0a, 0x00].repeat(2 << 20);
+    let body = wrap(1, &wrap(2, &wrap(2, &wrap(5, &points))));
+    let checked = check(Signal::Metrics, &body).unwrap();
+    assert!(checked.accepted < 400_000, "{checked:?}");
+    assert_eq!(checked.accepted + checked.rejected, 2 << 20);
+}
+
+#[test]
+fn lists_of_empty_elements_are_bounded() {
+    let span = |fields: &[u8]| wrap(1, &wrap(2, &wrap(2, fields)));
+    let events = |count| span(&[0x5a, 0x00].repeat(count));
+    assert!(check(Signal::Traces, &events(wire::MAX_ELEMENTS)).is_ok());
+    let refused = |signal, body: &[u8]| {
+        let error = check(signal, body).unwrap_err();
+        assert!(error.what.contains("more than 262144"), "{}", error.what);
+    };
+    refused(Signal::Traces, &events(wire::MAX_ELEMENTS + 1));
+    refused(Signal::Traces, &events(2 << 20));
+    // Events that each hold one empty attribute count twice.
+    refused(
+        Signal::Traces,
+        &span(&[0x5a, 0x02, 0x1a, 0x00].repeat(140_000)),
+    );
+    let attributes = [0x4a, 0x00].repeat(2 << 20);
+    refused(Signal::Traces, &span(&attributes));
+    let array = wrap(9, &wrap(2, &wrap(5, &[0x0a, 0x00].repeat(2 << 20))));
+    refused(Signal::Traces, &span(&array));
+    let point = |fields: &[u8]| wrap(1, &wrap(2, &wrap(2, &wrap(10, &wrap(1, fields)))));
+    refused(Signal::Metrics, &point(&wrap(8, &wrap(2, &[1; 2 << 20]))));
+    let exemplars = [0x5a, 0x00].repeat(2 << 20);
+    refused(Signal::Metrics, &point(&exemplars));
+}
+
+#[test]
+fn attributes_of_many_spans_are_charged() {
+    let mut ids = wrap(1, &[1; 16]);
+    ids.extend(wrap(2, &[1; 8]));
+    ids.extend([0x4a, 0x00].repeat(10_000));
+    let spans = wrap(2, &ids).repeat(600);
+    let checked = check(Signal::Traces, &wrap(1, &wrap(2, &spans))).unwrap();
     assert!(
-        checked
-            .reason
-            .unwrap()
-            .contains("repeated in too many rows")
+        checked.accepted > 100 && checked.rejected > 100,
+        "{checked:?}"
     );
 }
 

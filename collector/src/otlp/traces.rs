@@ -33,6 +33,8 @@ pub struct Span<'a> {
     pub dropped_links: u32,
     pub status_code: i32,
     pub status_message: &'a str,
+    /// The events, the links and their attributes.
+    nested: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -127,15 +129,19 @@ impl<'a> Merge<'a> for Span<'a> {
             8 => self.end_unix_nanos = field.fixed64("end_time_unix_nano")?,
             9 => KeyValue::push(&mut self.attributes, field)?,
             10 => self.dropped_attributes = field.uint32("dropped_attributes_count")?,
-            11 => push(&mut self.events, field, "events")?,
+            11 => push(&mut self.events, &mut self.nested, field, "events")?,
             12 => self.dropped_events = field.uint32("dropped_events_count")?,
-            13 => push(&mut self.links, field, "links")?,
+            13 => push(&mut self.links, &mut self.nested, field, "links")?,
             14 => self.dropped_links = field.uint32("dropped_links_count")?,
             15 => self.status(field.message("status")?)?,
             16 => self.flags = field.fixed32("flags")?,
             _ => {}
         }
         Ok(())
+    }
+
+    fn elements(&self) -> usize {
+        self.attributes.len().saturating_add(self.nested)
     }
 }
 
@@ -164,6 +170,10 @@ impl<'a> Merge<'a> for Event<'a> {
         }
         Ok(())
     }
+
+    fn elements(&self) -> usize {
+        self.attributes.len()
+    }
 }
 
 impl<'a> Merge<'a> for Link<'a> {
@@ -179,19 +189,26 @@ impl<'a> Merge<'a> for Link<'a> {
         }
         Ok(())
     }
+
+    fn elements(&self) -> usize {
+        self.attributes.len()
+    }
 }
 
-/// Reads one more message of a repeated field.
+/// Reads one more message of a repeated field. `nested` counts it and what its own lists hold.
 pub(super) fn push<'a, M: Merge<'a> + Default>(
     list: &mut Vec<M>,
+    nested: &mut usize,
     field: Field<'a>,
     name: &str,
 ) -> Result<(), Malformed> {
+    field.room(name, *nested)?;
     let mut item = M::default();
     field
         .message(name)?
         .read(&mut item)
         .map_err(|error| error.within_at(name, list.len()))?;
+    *nested = nested.saturating_add(1).saturating_add(item.elements());
     list.push(item);
     Ok(())
 }

@@ -105,8 +105,21 @@ impl<'a> KeyValue<'a> {
         Ok(pair)
     }
 
+    /// About how many bytes `list` takes in a row beyond its length on the wire.
+    fn overhead(list: &[Self]) -> usize {
+        let more = list.iter().map(|pair| match pair.value {
+            // JSON writes one byte as up to six.
+            Value::Array(message) | Value::List(message) => message.size().saturating_mul(5),
+            // Base64.
+            Value::Bytes(bytes) => bytes.len() / 3,
+            _ => 0,
+        });
+        more.fold(list.len().saturating_mul(16), usize::saturating_add)
+    }
+
     /// Reads one attribute into `list`, naming its place should it be broken.
     pub(super) fn push(list: &mut Vec<Self>, field: Field<'a>) -> Result<(), Malformed> {
+        field.room("attributes", list.len())?;
         let message = field.message("attributes")?;
         let pair =
             Self::read(message, MAX_DEPTH).map_err(|e| e.within_at("attributes", list.len()))?;
@@ -120,6 +133,7 @@ fn check_array(message: Message<'_>, depth: usize) -> Result<(), Malformed> {
     let mut index = 0;
     message.each(|field| {
         if field.number == 1 {
+            field.room("values", index)?;
             Value::read(field.message("values")?, depth)
                 .map_err(|error| error.within_at("values", index))?;
             index += 1;
@@ -133,6 +147,7 @@ fn check_list(message: Message<'_>, depth: usize) -> Result<(), Malformed> {
     let mut index = 0;
     message.each(|field| {
         if field.number == 1 {
+            field.room("values", index)?;
             KeyValue::read(field.message("values")?, depth)
                 .map_err(|error| error.within_at("values", index))?;
             index += 1;
@@ -153,7 +168,7 @@ fn deeper(message: Message<'_>, depth: usize) -> Result<usize, Malformed> {
 pub struct Resource<'a> {
     pub attributes: Vec<KeyValue<'a>>,
     pub schema_url: &'a str,
-    /// Its length on the wire and that of its schema's address: every row repeats both.
+    /// About what every row repeats of it: its length on the wire, its schema's address, what its lists add.
     pub bytes: usize,
 }
 
@@ -175,7 +190,7 @@ pub struct Scope<'a> {
     pub version: &'a str,
     pub attributes: Vec<KeyValue<'a>>,
     pub schema_url: &'a str,
-    /// Its length on the wire and that of its schema's address: every row repeats both.
+    /// About what every row repeats of it: its length on the wire, its schema's address, what its lists add.
     pub bytes: usize,
 }
 
@@ -250,6 +265,8 @@ fn in_resource<'a>(
         }
         Ok(())
     })?;
+    let overhead = KeyValue::overhead(&resource.attributes);
+    resource.bytes = resource.bytes.saturating_add(overhead);
     group.each(|field| {
         if field.number == 2 {
             let items = field.message(shape.scopes)?;
@@ -281,5 +298,7 @@ fn in_scope(items: Message<'_>) -> Result<Scope<'_>, Malformed> {
         }
         Ok(())
     })?;
+    let overhead = KeyValue::overhead(&scope.attributes);
+    scope.bytes = scope.bytes.saturating_add(overhead);
     Ok(scope)
 }

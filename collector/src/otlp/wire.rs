@@ -30,6 +30,11 @@ enum Wire<'a> {
 /// A message type that takes its fields in any order, as protobuf allows; a later scalar replaces an earlier one.
 pub(super) trait Merge<'a> {
     fn merge(&mut self, field: Field<'a>) -> Result<(), Malformed>;
+
+    /// How many elements its lists hold.
+    fn elements(&self) -> usize {
+        0
+    }
 }
 
 impl<'a> Message<'a> {
@@ -167,6 +172,11 @@ impl<'a> Fields<'a> {
 
 const MAX_FIELD_NUMBER: u32 = (1 << 29) - 1;
 
+/// How many elements the lists of one item may hold.
+///
+/// An element of two bytes on the wire takes up to a hundred in memory. The SDKs keep 128 events of a span.
+pub(super) const MAX_ELEMENTS: usize = 1 << 18;
+
 impl<'a> Field<'a> {
     pub(super) fn message(self, name: &str) -> Result<Message<'a>, Malformed> {
         let bytes = self.bytes(name)?;
@@ -230,9 +240,19 @@ impl<'a> Field<'a> {
         Ok((raw >> 1).cast_signed() ^ (raw & 1).cast_signed().wrapping_neg())
     }
 
+    /// That a list of `len` elements may take one more.
+    pub(super) fn room(self, name: &str, len: usize) -> Result<(), Malformed> {
+        if len < MAX_ELEMENTS {
+            return Ok(());
+        }
+        let what = format!("more than {MAX_ELEMENTS} elements in the lists of one item");
+        Err(Malformed::field(self.offset, name, &what))
+    }
+
     /// A repeated 64-bit field, packed or not.
     pub(super) fn fixed64s(self, name: &str, into: &mut Vec<u64>) -> Result<(), Malformed> {
         let Wire::Bytes(bytes) = self.value else {
+            self.room(name, into.len())?;
             into.push(self.fixed64(name)?);
             return Ok(());
         };
@@ -241,6 +261,9 @@ impl<'a> Field<'a> {
             let what = format!("{} bytes, no multiple of 8", bytes.len());
             return Err(Malformed::field(self.offset, name, &what));
         }
+        // The list may become full, but not fuller.
+        let more = into.len().saturating_add(chunks.len());
+        self.room(name, more.saturating_sub(1))?;
         into.extend(chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)));
         Ok(())
     }
@@ -248,6 +271,7 @@ impl<'a> Field<'a> {
     /// A repeated varint field, packed or not.
     pub(super) fn varints(self, name: &str, into: &mut Vec<u64>) -> Result<(), Malformed> {
         let Wire::Bytes(bytes) = self.value else {
+            self.room(name, into.len())?;
             into.push(self.varint(name)?);
             return Ok(());
         };
@@ -256,6 +280,7 @@ impl<'a> Field<'a> {
             offset: self.offset,
         };
         while !fields.rest.is_empty() {
+            self.room(name, into.len())?;
             into.push(fields.varint().map_err(|error| error.within(name))?);
         }
         Ok(())

@@ -49,6 +49,8 @@ pub struct Point<'a> {
     pub negative: Buckets,
     pub quantiles: Vec<Quantile>,
     pub exemplars: Vec<Exemplar<'a>>,
+    /// The quantiles, the exemplars and their attributes.
+    nested: usize,
 }
 
 /// One side of an exponential histogram.
@@ -94,10 +96,26 @@ impl<'a> Point<'a> {
         })
     }
 
+    /// How many elements its lists of messages hold.
+    pub(in crate::otlp) fn elements(&self) -> usize {
+        self.attributes.len().saturating_add(self.nested)
+    }
+
+    /// How many elements its lists of numbers hold.
+    pub(in crate::otlp) fn numbers(&self) -> usize {
+        let lists = [
+            &self.bucket_counts,
+            &self.explicit_bounds,
+            &self.positive.counts,
+            &self.negative.counts,
+        ];
+        lists.into_iter().map(Vec::len).sum()
+    }
+
     fn number_field(&mut self, field: Field<'a>) -> Result<(), Malformed> {
         match field.number {
             4 => self.value = Some(Number::Double(field.double("as_double")?)),
-            5 => push(&mut self.exemplars, field, "exemplars")?,
+            5 => push(&mut self.exemplars, &mut self.nested, field, "exemplars")?,
             6 => self.value = Some(Number::Int(field.fixed64("as_int")?.cast_signed())),
             7 => KeyValue::push(&mut self.attributes, field)?,
             8 => self.flags = field.uint32("flags")?,
@@ -112,7 +130,7 @@ impl<'a> Point<'a> {
             5 => self.sum = Some(field.double("sum")?),
             6 => field.fixed64s("bucket_counts", &mut self.bucket_counts)?,
             7 => field.fixed64s("explicit_bounds", &mut self.explicit_bounds)?,
-            8 => push(&mut self.exemplars, field, "exemplars")?,
+            8 => push(&mut self.exemplars, &mut self.nested, field, "exemplars")?,
             9 => KeyValue::push(&mut self.attributes, field)?,
             10 => self.flags = field.uint32("flags")?,
             11 => self.min = Some(field.double("min")?),
@@ -132,7 +150,7 @@ impl<'a> Point<'a> {
             8 => self.positive.read(field, "positive")?,
             9 => self.negative.read(field, "negative")?,
             10 => self.flags = field.uint32("flags")?,
-            11 => push(&mut self.exemplars, field, "exemplars")?,
+            11 => push(&mut self.exemplars, &mut self.nested, field, "exemplars")?,
             12 => self.min = Some(field.double("min")?),
             13 => self.max = Some(field.double("max")?),
             14 => self.zero_threshold = field.double("zero_threshold")?,
@@ -145,7 +163,12 @@ impl<'a> Point<'a> {
         match field.number {
             4 => self.count = field.fixed64("count")?,
             5 => self.sum = Some(field.double("sum")?),
-            6 => push(&mut self.quantiles, field, "quantile_values")?,
+            6 => push(
+                &mut self.quantiles,
+                &mut self.nested,
+                field,
+                "quantile_values",
+            )?,
             7 => KeyValue::push(&mut self.attributes, field)?,
             8 => self.flags = field.uint32("flags")?,
             _ => self.time_field(field)?,
@@ -201,5 +224,9 @@ impl<'a> Merge<'a> for Exemplar<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn elements(&self) -> usize {
+        self.attributes.len()
     }
 }
