@@ -158,6 +158,7 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
+    raise_file_limit();
     let runtime = runtime()?;
     let ended: anyhow::Result<_> = runtime.block_on(async {
         let stop = shutdown::on_signal()?;
@@ -166,6 +167,21 @@ fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // Not for ever: a thread that hangs on a disk would keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ended.map(drop)
+}
+
+/// The soft limit is often 1024, which is what two ports may have in connections before any file is open.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(?current, ?maximum, %error, "cannot raise the limit of open files");
+    }
 }
 
 /// Runs a command that ends by itself; its warnings go to stderr.

@@ -92,6 +92,8 @@ pub struct Limits {
     pub max_export_bytes: u64,
     /// A body must be here this long after its head.
     pub body_time: Duration,
+    /// A new connection must say what it speaks in this time, or it gives its place to another.
+    pub greeting_time: Duration,
     pub max_connections: usize,
 }
 
@@ -100,6 +102,7 @@ impl Default for Limits {
         Self {
             max_export_bytes: 64 << 20,
             body_time: Duration::from_secs(60),
+            greeting_time: Duration::from_secs(10),
             max_connections: 1024,
         }
     }
@@ -142,13 +145,13 @@ pub async fn serve<I: Intake>(
                 Ok::<_, std::convert::Infallible>(answer(protocol, limits, &*intake, request).await)
             }
         });
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = graceful.watch(connection);
+        let (builder, watcher, mut stop) = (builder.clone(), graceful.watcher(), stop.clone());
         connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended with an error");
+            if greets(&stream, limits.greeting_time, &mut stop).await {
+                let connection = builder.serve_connection(TokioIo::new(stream), service);
+                if let Err(error) = watcher.watch(connection).await {
+                    tracing::debug!(%error, "a connection ended with an error");
+                }
             }
             drop(slot);
         });
@@ -156,6 +159,35 @@ pub async fn serve<I: Intake>(
     drop(listener);
     graceful.shutdown().await;
     while connections.join_next().await.is_some() {}
+}
+
+/// Whether the peer begins to speak within the time, and before the word to stop.
+async fn greets(stream: &TcpStream, limit: Duration, stop: &mut Stop) -> bool {
+    tokio::select! {
+        biased;
+        greeted = tokio::time::timeout(limit, greeting(stream)) => greeted.unwrap_or(false),
+        () = stop.wait() => false,
+    }
+}
+
+/// Waits until the peer has said whether it speaks HTTP/1 or HTTP/2: what reads that below has no limit of its own.
+/// False when it hangs up first.
+async fn greeting(stream: &TcpStream) -> bool {
+    const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut seen = [0; HTTP_2.len()];
+    loop {
+        let Ok(length) = stream.peek(&mut seen).await else {
+            return false;
+        };
+        match seen.get(..length) {
+            None | Some([]) => return false,
+            Some(part) if length < HTTP_2.len() && HTTP_2.starts_with(part) => {
+                // The socket stays readable, so only time tells when there is more.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Some(_) => return true,
+        }
+    }
 }
 
 fn connection_builder() -> Builder<TokioExecutor> {

@@ -50,6 +50,7 @@ impl Intake for Clerk {
 const LIMITS: Limits = Limits {
     max_export_bytes: 1000,
     body_time: Duration::from_millis(50),
+    greeting_time: Duration::from_millis(50),
     max_connections: 1,
 };
 
@@ -397,6 +398,35 @@ async fn a_body_that_never_ends_is_given_up() {
         .body(Never)
         .unwrap();
     assert_eq!(http::answer(LIMITS, &clerk, request).await.status(), 408);
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_give_way_to_others() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (listener, address) = listen::listen("--otlp-http", "127.0.0.1:0", false)
+        .await
+        .unwrap();
+    let (stopper, stop) = crate::shutdown::stop();
+    let clerk = Arc::new(Clerk::new(Ok(Accepted::default())));
+    let serving = tokio::spawn(serve(listener, Protocol::Http, LIMITS, clerk, stop));
+    let mut silent = Vec::new();
+    for said in ["", "P", "PRI * HTTP/2.0\r\n"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .expect("the only place became free")
+        .unwrap();
+    assert!(answer.ends_with("metrics 1\n"), "{answer}");
+    stopper.stop();
+    serving.await.unwrap();
 }
 
 #[tokio::test]
