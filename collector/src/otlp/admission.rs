@@ -25,7 +25,7 @@ const LARGE_GROWTH: usize = 8;
 /// A column of one batch holds at most 2 GiB of text.
 const COLUMN_BYTES: usize = 1 << 30;
 
-/// What a row takes beside its texts and lists, measured with the builders of the metrics table.
+/// What a row takes beside its texts and lists while it is encoded and written, measured with empty points.
 const ROW: usize = 512;
 
 /// What an attribute, event, link, exemplar or quantile takes beside its texts.
