@@ -22,7 +22,7 @@ use crate::ledger::{Ledger, SinkLedger};
 use crate::otlp::Signal;
 use crate::shutdown::Stop;
 use crate::sink::{Block, Sink, SinkError, Written};
-use crate::wal::{Batch, Log, Progress, Reader, Seq};
+use crate::wal::{Batch, Log, Missing, Progress, Reader, Seq};
 
 use cursor::{Cursor, Range};
 use deadletter::DeadLetters;
@@ -71,7 +71,12 @@ impl<S: Sink> Pump<S> {
             if frozen.is_none() && !self.wait(&mut progress, &mut stop).await {
                 return;
             }
-            let batch = self.read(frozen).await;
+            // Known before the read: all of it is there to be read, or never will be.
+            let durable = progress.borrow().last;
+            let mut batch = self.read(frozen).await;
+            if frozen.is_none() {
+                self.pass_damaged_end(&mut batch, durable);
+            }
             self.report_missing(&batch);
             let range = frozen.or_else(|| self.range_of(&batch));
             if let Some(range) = range {
@@ -146,6 +151,20 @@ impl<S: Sink> Pump<S> {
             first: self.cursor.stored().next(),
             last,
         })
+    }
+
+    /// A reader sees that numbers are missing when it comes to a higher one. At the end of the log there is none.
+    fn pass_damaged_end(&mut self, batch: &mut Batch, durable: Seq) {
+        let next = self.reader.as_ref().map(Reader::next);
+        let Some(first) = next.filter(|next| *next <= durable) else {
+            return;
+        };
+        if batch.entries.is_empty() && batch.missing.is_empty() {
+            let last = durable;
+            batch.missing.push(Missing { first, last });
+            // The next one begins behind the cursor.
+            self.reader = None;
+        }
     }
 
     fn report_missing(&self, batch: &Batch) {

@@ -324,6 +324,36 @@ async fn the_word_to_stop_stores_what_is_there_at_once() {
     rig.assert_balance(0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_at_the_end_of_the_log_is_counted_and_passed() {
+    use std::os::unix::fs::FileExt;
+    let (rig, sink) = (Rig::new(1), Actor::default());
+    rig.append(Signal::Traces, 3).await;
+    let segment = rig.dir.path().join(format!("{:010}-{:020}.wal", 1, 1));
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(segment)
+        .unwrap();
+    let end = file.metadata().unwrap().len();
+    file.write_all_at(b"X", end - 1).unwrap();
+    let (pump, stopper) = rig.pump(0, &sink, SOON);
+    let lost = || rig.ledger.sinks[0].lost_entries.get();
+    eventually("the damage is reported", || lost() == 1).await;
+    rig.append(Signal::Traces, 1).await;
+    eventually("what follows is stored", || sink.numbers() == [1, 2, 4]).await;
+    stopper.stop();
+    tokio::time::timeout(Duration::from_secs(20), pump)
+        .await
+        .expect("it ends")
+        .unwrap();
+    assert_eq!(lost(), 1, "once");
+    assert_eq!(rig.cursor(0).stored(), Seq(4));
+    rig.ledger.refresh(&rig.log);
+    let counters = &rig.ledger.sinks[0];
+    let (lost, pending) = (counters.lost_items.get(), counters.pending.get());
+    assert_eq!((counters.stored.get(), lost, pending), (6, 2, 0));
+}
+
 #[test]
 fn a_cursor_of_another_log_stands_for_nothing() {
     let dir = tempfile::tempdir().unwrap();
