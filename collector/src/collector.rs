@@ -73,14 +73,14 @@ impl Collector {
         })
     }
 
-    async fn make_durable(&self, admitted: Admitted) -> Result<Durable, Refusal> {
+    async fn make_durable(log: &Log, admitted: Admitted) -> Result<Durable, Refusal> {
         let Admitted { draft, partial } = admitted;
         let (signal, items) = (draft.signal, draft.items);
         // Nothing to store needs no entry: clients send empty exports to see whether somebody is there.
         let seq = if items == 0 {
             None
         } else {
-            Some(self.log.append_durable(draft).await.map_err(refusal_of)?)
+            Some(log.append_durable(draft).await.map_err(refusal_of)?)
         };
         Ok(Durable {
             seq,
@@ -94,11 +94,17 @@ impl Collector {
 impl Intake for Collector {
     async fn accept(&self, received: Received) -> Result<Accepted, Refusal> {
         let admitted = Self::admit(received, clock::unix_nanos())?;
-        let durable = self.make_durable(admitted).await?;
-        tracing::trace!(seq = ?durable.seq, items = durable.items, "export is durable");
-        self.ledger
-            .accept(durable.signal, durable.items, durable.partial.rejected);
-        Ok(durable.partial)
+        let (log, ledger) = (self.log.clone(), Arc::clone(&self.ledger));
+        // A task of its own: a handler is dropped when its client hangs up, and what is stored must be counted.
+        let storing = tokio::spawn(async move {
+            let durable = Self::make_durable(&log, admitted).await?;
+            tracing::trace!(seq = ?durable.seq, items = durable.items, "export is durable");
+            ledger.accept(durable.signal, durable.items, durable.partial.rejected);
+            Ok(durable.partial)
+        });
+        storing
+            .await
+            .unwrap_or_else(|error| Err(Refusal::Unavailable(error.to_string())))
     }
 
     fn refused(&self, refusal: &Refusal) {

@@ -18,6 +18,7 @@ use tonic::codec::CompressionEncoding;
 
 use super::*;
 use crate::shutdown::Stopper;
+use crate::wal::{Birth, LogId, Options, RealDisk};
 
 fn config(store: &Path, port_file: &Path) -> Config {
     Config {
@@ -269,6 +270,48 @@ async fn a_body_that_does_not_come_does_not_hold_up_the_end() {
     tokio::time::timeout(Duration::from_secs(20), collector.end())
         .await
         .expect("it ended long before the body's time");
+}
+
+#[tokio::test]
+async fn an_export_counts_as_accepted_though_its_client_hung_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let birth = Birth {
+        new_id: LogId(1),
+        now_unix_nanos: 1,
+        floor: Seq(0),
+    };
+    let options = Options {
+        quota_bytes: 1 << 20,
+    };
+    let (log, writer, _) =
+        Log::open(RealDisk, dir.path(), options, birth, &mut |_, _, _| {}).unwrap();
+    let mut progress = log.progress();
+    let ledger = Arc::new(Ledger::new(vec![]));
+    let collector = Collector::new(log, Arc::clone(&ledger));
+    let received = Received {
+        signal: Signal::Traces,
+        body: spans(3).encode_to_vec().into(),
+    };
+    {
+        let mut handler = std::pin::pin!(collector.accept(received));
+        // One poll hands the export over; then the server drops the handler, as it does when the client is gone.
+        assert!(futures_util::poll!(&mut handler).is_pending());
+    }
+    let durable = progress.wait_for(|progress| progress.items == 3);
+    tokio::time::timeout(Duration::from_secs(20), durable)
+        .await
+        .expect("it is stored all the same")
+        .unwrap();
+    let line = "toolspan_collector_items_total{signal=\"traces\",result=\"accepted\"} 3";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !collector.metrics().lines().any(|counter| counter == line) {
+        assert!(Instant::now() < deadline, "{}", collector.metrics());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    drop(collector);
+    tokio::task::spawn_blocking(move || writer.join())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
