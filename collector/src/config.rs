@@ -131,7 +131,7 @@ pub enum ConfigError {
     )]
     NoSink,
     #[error("--clickhouse-url: {0}")]
-    Target(#[from] TargetError),
+    Target(TargetError),
     #[error(
         "--log-quota of {quota} bytes is too small: it must be above four times --max-export, {max_export} bytes"
     )]
@@ -164,7 +164,7 @@ impl ServeArgs {
             clickhouse: self
                 .clickhouse_url
                 .as_ref()
-                .map(|url| url.parse())
+                .map(|url| url.parse().map_err(ConfigError::Target))
                 .transpose()?,
             parquet: !self.no_parquet,
             log_quota: self.log_quota,

@@ -50,7 +50,7 @@ pub enum SchemaCommand {
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     #[error("--clickhouse-url: {0}")]
-    Target(#[from] TargetError),
+    Target(TargetError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error("standard output: {0}")]
@@ -72,7 +72,7 @@ pub async fn run(args: SchemaArgs) -> Result<(), SchemaError> {
             database,
         } => {
             // Not by clap: its errors repeat the value, and with it the password.
-            let mut target: Target = clickhouse_url.parse()?;
+            let mut target: Target = clickhouse_url.parse().map_err(SchemaError::Target)?;
             if let Some(database) = database {
                 target.database = database;
             }
