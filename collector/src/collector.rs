@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::ledger::{Ledger, Refused};
 use crate::otlp::{self, Signal};
+use crate::receive::memory::Memory;
 use crate::receive::{self, Accepted, Intake, Protocol, Received, Refusal, listen};
 use crate::shutdown::{Stop, stop};
 use crate::wal::{AppendError, Draft, Log, Seq, StoreLock};
@@ -32,6 +33,7 @@ pub use start::{StartError, Started};
 /// The way in: from a received body to a durable entry.
 pub struct Collector {
     log: Log,
+    memory: Memory,
     ledger: Arc<Ledger>,
 }
 
@@ -50,8 +52,14 @@ struct Durable {
 }
 
 impl Collector {
-    pub fn new(log: Log, ledger: Arc<Ledger>) -> Self {
-        Self { log, ledger }
+    /// `memory` is in bytes: what exports may hold until they are durable.
+    pub fn new(log: Log, ledger: Arc<Ledger>, memory: u64) -> Self {
+        let memory = Memory::new(memory);
+        Self {
+            log,
+            memory,
+            ledger,
+        }
     }
 
     fn admit(received: Received, received_at_unix_nanos: u64) -> Result<Admitted, Refusal> {
@@ -107,11 +115,16 @@ impl Intake for Collector {
             .unwrap_or_else(|error| Err(Refusal::Unavailable(error.to_string())))
     }
 
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     fn refused(&self, refusal: &Refusal) {
         self.ledger.refuse(match refusal {
             Refusal::Malformed(_) => Refused::Malformed,
             Refusal::TooLarge { .. } => Refused::TooLarge,
             Refusal::Full => Refused::LogFull,
+            Refusal::Busy => Refused::Busy,
             Refusal::Unavailable(_) => Refused::LogUnavailable,
             _ => Refused::Protocol,
         });
@@ -146,6 +159,9 @@ impl Ports {
     }
 }
 
+/// Exports of the largest size that may be in memory at once; of smaller ones, accordingly more.
+const EXPORTS: u64 = 4;
+
 /// Each step of the end may take this long.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -162,7 +178,8 @@ pub async fn run(config: Config, mut stopped: Stop) -> Result<StoreLock, StartEr
         mut pumps,
         pumps_stopper,
     } = start::start(&config).await?;
-    let collector = Arc::new(Collector::new(log, Arc::clone(&ledger)));
+    let memory = config.limits().max_export_bytes.saturating_mul(EXPORTS);
+    let collector = Arc::new(Collector::new(log, Arc::clone(&ledger), memory));
     let (receivers_stopper, receivers_stop) = stop();
     announce(&config, &ports)?;
 

@@ -32,16 +32,19 @@ pub enum Refused {
     Malformed,
     TooLarge,
     LogFull,
+    /// More bytes at once than memory is set aside for.
+    Busy,
     LogUnavailable,
     /// A wrong path, method, media type or encoding, or a body that never ended.
     Protocol,
 }
 
 impl Refused {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Malformed, "malformed"),
         (Self::TooLarge, "too_large"),
         (Self::LogFull, "log_full"),
+        (Self::Busy, "busy"),
         (Self::LogUnavailable, "log_unavailable"),
         (Self::Protocol, "protocol"),
     ];

@@ -6,6 +6,7 @@ pub mod decompress;
 pub mod grpc;
 pub mod http;
 pub mod listen;
+pub mod memory;
 pub mod reply;
 
 #[cfg(test)]
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -29,6 +30,7 @@ use crate::otlp::Signal;
 use crate::shutdown::Stop;
 
 use decompress::Encoding;
+use memory::{Held, Memory};
 use reply::Answer;
 
 /// An export whose bytes are here, and nothing else is known.
@@ -56,6 +58,8 @@ pub enum Refusal {
         "the log is full because the stores are behind; the export was not taken, send it again"
     )]
     Full,
+    #[error("too many exports are arriving at once; this one was not taken, send it again")]
+    Busy,
     #[error("the log cannot be written; the export was not taken, send it again: {0}")]
     Unavailable(String),
     #[error("the body did not arrive within {} s", limit.as_secs())]
@@ -78,6 +82,9 @@ pub enum Refusal {
 pub trait Intake: Send + Sync + 'static {
     /// Returns when the export is durable, or with the reason why it is not taken.
     fn accept(&self, received: Received) -> impl Future<Output = Result<Accepted, Refusal>> + Send;
+
+    /// What all exports that are being received may use together.
+    fn memory(&self) -> &Memory;
 
     /// A request that never became an export.
     fn refused(&self, refusal: &Refusal);
@@ -242,29 +249,52 @@ async fn answer<I: Intake>(
 }
 
 /// The whole body, if it is within the limits.
-async fn read_body<B>(mut body: B, limits: Limits) -> Result<Bytes, Refusal>
+async fn read_body<B>(mut body: B, limits: Limits, held: &mut Held<'_>) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = limits.max_export_bytes;
-    let size = usize::try_from(limit).unwrap_or(usize::MAX);
     if body.size_hint().lower() > limit {
         discard(body).await;
         return Err(Refusal::TooLarge { limit });
     }
-    let reading = Limited::new(&mut body, size).collect();
-    match tokio::time::timeout(limits.body_time, reading).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            discard(body).await;
-            Err(Refusal::TooLarge { limit })
-        }
-        Ok(Err(error)) => Err(Refusal::Cut(error.to_string())),
-        Err(_) => Err(Refusal::Slow {
+    let reading = collect(&mut body, limit, held);
+    let Ok(read) = tokio::time::timeout(limits.body_time, reading).await else {
+        return Err(Refusal::Slow {
             limit: limits.body_time,
-        }),
+        });
+    };
+    if let Err(Refusal::TooLarge { .. } | Refusal::Busy) = read {
+        discard(body).await;
     }
+    read
+}
+
+/// What arrives, as long as it is within the limit and there is memory for it.
+async fn collect<B>(body: &mut B, limit: u64, held: &mut Held<'_>) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut parts: Vec<Bytes> = Vec::new();
+    let mut size = 0_u64;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::Cut(error.into().to_string()))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        size = size.saturating_add(data.len() as u64);
+        if size > limit {
+            return Err(Refusal::TooLarge { limit });
+        }
+        held.grow_to(size).await?;
+        parts.push(data);
+    }
+    if parts.len() == 1 {
+        return Ok(parts.remove(0));
+    }
+    Ok(parts.concat().into())
 }
 
 /// Lets the rest of a refused body come in and go. A client that is still sending when the connection closes may see
@@ -289,14 +319,29 @@ where
 }
 
 /// Decompresses where it delays nobody else.
-async fn decode(body: Bytes, encoding: Encoding, limits: Limits) -> Result<Bytes, Refusal> {
+async fn decode(
+    body: Bytes,
+    encoding: Encoding,
+    limits: Limits,
+    held: &mut Held<'_>,
+) -> Result<Bytes, Refusal> {
     const INLINE: usize = 32 << 10;
-    if encoding == Encoding::Identity || body.len() <= INLINE {
+    if encoding == Encoding::Identity {
         return decompress::decompress(body, encoding, limits.max_export_bytes);
+    }
+    let turn = held.turn_to_expand().await?;
+    if body.len() <= INLINE {
+        let body = decompress::decompress(body, encoding, limits.max_export_bytes)?;
+        held.grow_to(body.len() as u64).await?;
+        return Ok(body);
     }
     let task = tokio::task::spawn_blocking(move || {
         decompress::decompress(body, encoding, limits.max_export_bytes)
     });
-    task.await
-        .unwrap_or_else(|error| Err(Refusal::Unavailable(error.to_string())))
+    let body = task
+        .await
+        .unwrap_or_else(|error| Err(Refusal::Unavailable(error.to_string())))?;
+    held.grow_to(body.len() as u64).await?;
+    drop(turn);
+    Ok(body)
 }

@@ -287,7 +287,7 @@ async fn an_export_counts_as_accepted_though_its_client_hung_up() {
         Log::open(RealDisk, dir.path(), options, birth, &mut |_, _, _| {}).unwrap();
     let mut progress = log.progress();
     let ledger = Arc::new(Ledger::new(vec![]));
-    let collector = Collector::new(log, Arc::clone(&ledger));
+    let collector = Collector::new(log, Arc::clone(&ledger), 1 << 20);
     let received = Received {
         signal: Signal::Traces,
         body: spans(3).encode_to_vec().into(),

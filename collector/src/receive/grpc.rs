@@ -83,7 +83,8 @@ where
         max_export_bytes: limits.max_export_bytes.saturating_add(PREFIX),
         ..limits
     };
-    let body = super::read_body(request.into_body(), framed)
+    let mut held = intake.memory().held();
+    let body = super::read_body(request.into_body(), framed, &mut held)
         .await
         .map_err(|refusal| match refusal {
             Refusal::TooLarge { .. } => Refusal::TooLarge {
@@ -97,7 +98,7 @@ where
     } else {
         Encoding::Identity
     };
-    let body = super::decode(message, encoding, limits).await?;
+    let body = super::decode(message, encoding, limits, &mut held).await?;
     intake.accept(Received { signal, body }).await
 }
 

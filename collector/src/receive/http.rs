@@ -90,8 +90,9 @@ where
             return Err(refusal);
         }
     };
-    let body = super::read_body(body, limits).await?;
-    let body = super::decode(body, encoding, limits).await?;
+    let mut held = intake.memory().held();
+    let body = super::read_body(body, limits, &mut held).await?;
+    let body = super::decode(body, encoding, limits, &mut held).await?;
     intake.accept(Received { signal, body }).await
 }
 

@@ -46,7 +46,9 @@ fn codes(refusal: &Refusal) -> Codes {
             Code::ResourceExhausted,
             false,
         ),
-        Refusal::Full => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, true),
+        Refusal::Full | Refusal::Busy => {
+            (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, true)
+        }
         Refusal::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, true),
         Refusal::Slow { .. } => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, false),
         Refusal::Media(_) => (

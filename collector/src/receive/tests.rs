@@ -11,6 +11,7 @@ struct Clerk {
     answer: Result<Accepted, Refusal>,
     taken: Mutex<Vec<Received>>,
     refused: Mutex<Vec<Refusal>>,
+    memory: Memory,
 }
 
 impl Clerk {
@@ -19,6 +20,7 @@ impl Clerk {
             answer,
             taken: Mutex::default(),
             refused: Mutex::default(),
+            memory: Memory::new(1 << 20),
         }
     }
 
@@ -36,6 +38,10 @@ impl Intake for Clerk {
     async fn accept(&self, received: Received) -> Result<Accepted, Refusal> {
         self.taken.lock().unwrap().push(received);
         self.answer.clone()
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     fn refused(&self, refusal: &Refusal) {
@@ -398,6 +404,31 @@ async fn a_body_that_never_ends_is_given_up() {
         .body(Never)
         .unwrap();
     assert_eq!(http::answer(LIMITS, &clerk, request).await.status(), 408);
+}
+
+#[tokio::test]
+async fn exports_that_together_are_too_much_are_to_be_sent_again() {
+    let clerk = Clerk::new(Ok(Accepted::default()));
+    let limits = Limits {
+        body_time: Duration::from_secs(20),
+        ..LIMITS
+    };
+    let send = || {
+        let request = Request::post("/v1/traces")
+            .header(PROTOBUF.0, PROTOBUF.1)
+            .body(Full::new(Bytes::from_static(b"x")))
+            .unwrap();
+        http::answer(limits, &clerk, request)
+    };
+    let mut others = clerk.memory.held();
+    others.grow_to(1 << 20).await.unwrap();
+    let got = send().await;
+    assert_eq!(got.status(), 429);
+    assert!(got.headers().contains_key("retry-after"));
+    drop(others);
+    assert_eq!(send().await.status(), 200);
+    let mut others = clerk.memory.held();
+    others.grow_to(1 << 20).await.expect("all came back");
 }
 
 #[tokio::test]
