@@ -2,6 +2,7 @@
 //! Gives each export as one buffer of protobuf bytes to the collector, and its answer back.
 //! Never keeps more of a request than the limit, compressed or not, and never knows what happens behind the answer.
 
+mod body;
 pub mod decompress;
 pub mod grpc;
 pub mod http;
@@ -17,8 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -29,8 +29,7 @@ use tokio::task::JoinSet;
 use crate::otlp::Signal;
 use crate::shutdown::Stop;
 
-use decompress::Encoding;
-use memory::{Held, Memory};
+use memory::Memory;
 use reply::Answer;
 
 /// An export whose bytes are here, and nothing else is known.
@@ -246,102 +245,4 @@ async fn answer<I: Intake>(
         Protocol::Grpc => grpc::answer(limits, intake, request).await,
         Protocol::Http => http::answer(limits, intake, request).await,
     }
-}
-
-/// The whole body, if it is within the limits.
-async fn read_body<B>(mut body: B, limits: Limits, held: &mut Held<'_>) -> Result<Bytes, Refusal>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let limit = limits.max_export_bytes;
-    if body.size_hint().lower() > limit {
-        discard(body).await;
-        return Err(Refusal::TooLarge { limit });
-    }
-    let reading = collect(&mut body, limit, held);
-    let Ok(read) = tokio::time::timeout(limits.body_time, reading).await else {
-        return Err(Refusal::Slow {
-            limit: limits.body_time,
-        });
-    };
-    if let Err(Refusal::TooLarge { .. } | Refusal::Busy) = read {
-        discard(body).await;
-    }
-    read
-}
-
-/// What arrives, as long as it is within the limit and there is memory for it.
-async fn collect<B>(body: &mut B, limit: u64, held: &mut Held<'_>) -> Result<Bytes, Refusal>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let mut parts: Vec<Bytes> = Vec::new();
-    let mut size = 0_u64;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Refusal::Cut(error.into().to_string()))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        size = size.saturating_add(data.len() as u64);
-        if size > limit {
-            return Err(Refusal::TooLarge { limit });
-        }
-        held.grow_to(size).await?;
-        parts.push(data);
-    }
-    if parts.len() == 1 {
-        return Ok(parts.remove(0));
-    }
-    Ok(parts.concat().into())
-}
-
-/// Lets the rest of a refused body come in and go. A client that is still sending when the connection closes may see
-/// a broken pipe instead of its refusal, and would send the export again. Bounded: what goes on longer is cut off.
-async fn discard<B>(mut body: B)
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    const MOST: usize = 16 << 20;
-    const LONGEST: Duration = Duration::from_secs(2);
-    let reading = async {
-        let mut seen = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            seen += frame.data_ref().map_or(0, Bytes::len);
-            if seen > MOST {
-                break;
-            }
-        }
-    };
-    // Late or not, the refusal is answered now.
-    let _ = tokio::time::timeout(LONGEST, reading).await;
-}
-
-/// Decompresses where it delays nobody else.
-async fn decode(
-    body: Bytes,
-    encoding: Encoding,
-    limits: Limits,
-    held: &mut Held<'_>,
-) -> Result<Bytes, Refusal> {
-    const INLINE: usize = 32 << 10;
-    if encoding == Encoding::Identity {
-        return decompress::decompress(body, encoding, limits.max_export_bytes);
-    }
-    let turn = held.turn_to_expand().await?;
-    if body.len() <= INLINE {
-        let body = decompress::decompress(body, encoding, limits.max_export_bytes)?;
-        held.grow_to(body.len() as u64).await?;
-        return Ok(body);
-    }
-    let task = tokio::task::spawn_blocking(move || {
-        decompress::decompress(body, encoding, limits.max_export_bytes)
-    });
-    let body = task
-        .await
-        .unwrap_or_else(|error| Err(Refusal::Unavailable(error.to_string())))?;
-    held.grow_to(body.len() as u64).await?;
-    drop(turn);
-    Ok(body)
 }

@@ -12,7 +12,7 @@ use hyper::header::CONTENT_TYPE;
 
 use super::decompress::Encoding;
 use super::reply::{self, Answer};
-use super::{Accepted, Intake, Limits, Received, Refusal};
+use super::{Accepted, Intake, Limits, Received, Refusal, body};
 use crate::otlp::Signal;
 
 const PREFIX: u64 = 5;
@@ -84,7 +84,7 @@ where
         ..limits
     };
     let mut held = intake.memory().held();
-    let body = super::read_body(request.into_body(), framed, &mut held)
+    let body = body::read_body(request.into_body(), framed, &mut held)
         .await
         .map_err(|refusal| match refusal {
             Refusal::TooLarge { .. } => Refusal::TooLarge {
@@ -98,7 +98,7 @@ where
     } else {
         Encoding::Identity
     };
-    let body = super::decode(message, encoding, limits, &mut held).await?;
+    let body = body::decode(message, encoding, limits, &mut held).await?;
     intake.accept(Received { signal, body }).await
 }
 

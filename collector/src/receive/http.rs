@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::decompress::Encoding;
 use super::reply::{self, Answer, Form};
-use super::{Accepted, Intake, Limits, Received, Refusal};
+use super::{Accepted, Intake, Limits, Received, Refusal, body};
 use crate::otlp::Signal;
 
 /// Serves one request.
@@ -86,13 +86,13 @@ where
     let encoding = match readable {
         Ok(encoding) => encoding,
         Err(refusal) => {
-            super::discard(body).await;
+            body::discard(body).await;
             return Err(refusal);
         }
     };
     let mut held = intake.memory().held();
-    let body = super::read_body(body, limits, &mut held).await?;
-    let body = super::decode(body, encoding, limits, &mut held).await?;
+    let body = body::read_body(body, limits, &mut held).await?;
+    let body = body::decode(body, encoding, limits, &mut held).await?;
     intake.accept(Received { signal, body }).await
 }
 

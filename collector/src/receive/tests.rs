@@ -1,7 +1,8 @@
 use std::io::Write;
 use std::sync::Mutex;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
 use hyper::{HeaderMap, Request};
 
 use super::*;
