@@ -82,7 +82,7 @@ impl Parquet {
                 };
                 let name = format!("{}{more}.parquet", block.id());
                 let path = self.root.join(folder.path());
-                file::publish(&self.root, &path, &name, block, &part)?;
+                file::publish(&path, &name, block, &part)?;
                 rows = rows.saturating_add(part.rows.num_rows() as u64);
             }
         }

@@ -3,8 +3,7 @@
 //! Never leaves a half file in sight: until the rename it bears a name that readers skip.
 
 use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -17,13 +16,12 @@ use super::folder::TMP_PREFIX;
 use super::parts::Part;
 use super::{Block, ParquetError};
 use crate::schema::{Table, VERSION};
-use crate::wal::sync_folder;
+use crate::wal::{create_folder_durable, sync_folder};
 
 /// Small groups cost up to 40 % in size.
 const ROW_GROUP: usize = 131_072;
 
 pub(super) fn publish(
-    root: &Path,
     folder: &Path,
     name: &str,
     block: &Block,
@@ -33,7 +31,7 @@ pub(super) fn publish(
         let path = path.to_owned();
         move |source| ParquetError::Io { path, source }
     };
-    make_folder(root, folder).map_err(at(folder))?;
+    create_folder_durable(folder).map_err(at(folder))?;
     let aside = folder.join(format!("{TMP_PREFIX}{name}"));
     let path = folder.join(name);
     let file = File::create(&aside).map_err(at(&aside))?;
@@ -88,27 +86,4 @@ fn properties(block: &Block, part: &Part) -> parquet::errors::Result<WriterPrope
             .set_column_bloom_filter_max_ndv(trace_id(), rows as u64);
     }
     Ok(properties.build())
-}
-
-/// Makes the folders between `root` and `folder`, each durable in its parent.
-fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
-    let mut missing: Vec<PathBuf> = Vec::new();
-    let mut path = folder;
-    while path != root && !path.exists() {
-        missing.push(path.to_owned());
-        match path.parent() {
-            Some(parent) => path = parent,
-            None => break,
-        }
-    }
-    for path in missing.iter().rev() {
-        match std::fs::create_dir(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        if let Some(parent) = path.parent() {
-            sync_folder(parent)?;
-        }
-    }
-    Ok(())
 }
