@@ -31,7 +31,7 @@ use crate::export::{ExportSettings, Telemetry, TelemetryOwner};
 use crate::log;
 use crate::record::{HopInfo, Outcome};
 use crate::session::Hop;
-use crate::tap::http::{Proxy, Upstream, serve};
+use crate::tap::http::{Front, Proxy, Upstream, serve};
 use crate::tap::stdio;
 use crate::tap::stdio::guard::{self, Exit};
 use crate::trace::Carrier;
@@ -135,7 +135,7 @@ async fn run_hops(settings: &Settings, telemetry: &Telemetry) -> anyhow::Result<
         if let Some(file) = &hop.port_file {
             write_port_file(file, address)?;
         }
-        serving.spawn(serve(listener, proxy, stopped.clone()));
+        serving.spawn(serve(listener, Front::Proxy(proxy), stopped.clone()));
     }
     drop(stopped);
     let (mut terminate, mut interrupt) = (

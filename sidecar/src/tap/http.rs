@@ -1,8 +1,11 @@
-//! Takes connections of clients and the address of one server. Gives a reverse proxy for Streamable HTTP, both eras.
-//! Never buffers an answer, never repeats a request, never answers 4xx: our own failures are 502, 503 and 504.
+//! Takes connections of clients. Gives each request to the hop's front, which answers it.
+//! Never buffers an answer, never repeats a request, never answers 4xx for a server: our own failures are 502, 503, 504.
 //!
-//! Each client connection has one server connection of its own, so that what a client sees of keep-alive and
-//! disconnects is what it would see without us.
+//! The seam: a [`Front`] is what stands behind a listener, a [`Conversation`] is its side of one client connection.
+//! A new kind of hop is one more arm of both and a module of its own.
+//!
+//! The proxy gives each client connection one server connection of its own, so that what a client sees of keep-alive
+//! and disconnects is what it would see without us.
 
 mod body;
 mod decode;
@@ -12,10 +15,13 @@ mod origin;
 mod request;
 mod upstream;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -26,6 +32,7 @@ use tracing::{debug, warn};
 
 use crate::session::Hop;
 
+use body::ResponseBody;
 use upstream::Link;
 pub use upstream::Upstream;
 
@@ -40,8 +47,50 @@ pub struct Proxy {
     pub upstream: Upstream,
 }
 
+/// What stands behind a listener.
+#[derive(Debug, Clone)]
+pub enum Front {
+    Proxy(Arc<Proxy>),
+}
+
+/// What is known of the client of one connection.
+#[derive(Debug, Clone, Default)]
+pub struct ClientInfo {
+    /// None where the connection has no address: a Unix socket.
+    pub address: Option<SocketAddr>,
+}
+
+/// The front's side of one client connection.
+#[derive(Debug, Clone)]
+enum Conversation {
+    Proxy { proxy: Arc<Proxy>, link: Arc<Link> },
+}
+
+impl Front {
+    fn converse(&self) -> Conversation {
+        match self {
+            Self::Proxy(proxy) => Conversation::Proxy {
+                proxy: Arc::clone(proxy),
+                link: Arc::new(Link::new(proxy.upstream.clone())),
+            },
+        }
+    }
+}
+
+impl Conversation {
+    async fn answer(
+        self,
+        client: ClientInfo,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, Infallible> {
+        match self {
+            Self::Proxy { proxy, link } => exchange::run(proxy, link, client, request).await,
+        }
+    }
+}
+
 /// Serves until `stop` turns true, then lets open exchanges end.
-pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, front: Front, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -51,7 +100,10 @@ pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Re
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, client)) => {
-                connections.spawn(connection(stream, client, Arc::clone(&proxy), stop.clone()));
+                let client = ClientInfo {
+                    address: Some(client),
+                };
+                connections.spawn(connection(stream, client, front.converse(), stop.clone()));
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
@@ -65,17 +117,14 @@ pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, mut stop: watch::Re
 
 async fn connection(
     stream: TcpStream,
-    client: SocketAddr,
-    proxy: Arc<Proxy>,
+    client: ClientInfo,
+    conversation: Conversation,
     mut stop: watch::Receiver<bool>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot switch off delays");
     }
-    let link = Arc::new(Link::new(proxy.upstream.clone()));
-    let service = service_fn(move |request| {
-        exchange::run(Arc::clone(&proxy), Arc::clone(&link), client, request)
-    });
+    let service = service_fn(move |request| conversation.clone().answer(client.clone(), request));
     let serving = http1::Builder::new()
         .preserve_header_case(true)
         .serve_connection(TokioIo::new(stream), service);

@@ -96,21 +96,24 @@ impl Body for RequestBody {
 
 /// The body of an answer on its way to the client.
 #[derive(Debug)]
-pub(super) enum ResponseBody {
+pub(crate) enum ResponseBody {
     /// Of our own.
     Text(Option<Bytes>),
     /// Of the server, with the exchange that reads along.
     Server(Incoming, Option<Box<Exchange>>),
 }
 
+/// Any error that a body may end with.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Server(body, exchange) => {
@@ -139,7 +142,7 @@ impl Body for ResponseBody {
                         }
                     }
                 }
-                Poll::Ready(frame)
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
         }
     }

@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -13,13 +12,13 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tracing::warn;
 
-use super::Proxy;
 use super::body::{RequestBody, ResponseBody};
 use super::decode::Decoder;
 use super::headers::{self, Media};
 use super::origin::Origin;
 use super::request::prepare;
 use super::upstream::{Failure, Link};
+use super::{ClientInfo, Proxy};
 use crate::clock;
 use crate::counters::Counters;
 use crate::frame::sse::{Event, EventStream};
@@ -32,14 +31,14 @@ use crate::trace::{Carrier, Decision};
 pub(super) async fn run(
     proxy: Arc<Proxy>,
     link: Arc<Link>,
-    client: SocketAddr,
+    client: ClientInfo,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (mut parts, body) = request.into_parts();
     let origin = proxy
         .hop
         .as_ref()
-        .map(|hop| Origin::new(Arc::clone(hop), &parts.headers, client));
+        .map(|hop| Origin::new(Arc::clone(hop), &parts.headers, client.address));
     headers::remove_hop_by_hop(&mut parts.headers);
     if !parts.headers.contains_key(header::HOST)
         && let Ok(host) = HeaderValue::try_from(link.upstream().authority())

@@ -27,7 +27,7 @@ pub(super) struct Origin {
     header: Option<Carrier>,
     tenant: Option<HeaderValue>,
     baggage: Option<String>,
-    client: SocketAddr,
+    client: Option<SocketAddr>,
     at: Moment,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Opened {
 }
 
 impl Origin {
-    pub fn new(hop: Arc<Hop>, headers: &HeaderMap, client: SocketAddr) -> Self {
+    pub fn new(hop: Arc<Hop>, headers: &HeaderMap, client: Option<SocketAddr>) -> Self {
         let session = headers
             .get(headers::SESSION)
             .map(|id| hop.hash_session(id.as_bytes()));
@@ -112,7 +112,7 @@ impl Origin {
             baggage_header: self.baggage.as_deref(),
             session: self.session,
             peers: self.peers.clone(),
-            client_address: Some(self.client),
+            client_address: self.client,
             untouchable,
             size,
             ..Arrival::default()
