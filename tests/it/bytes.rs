@@ -16,14 +16,14 @@ mod headers;
 mod http;
 
 /// What one run over stdio brought to both ends.
-struct Relayed {
-    at_server: Vec<Vec<u8>>,
-    at_client: Vec<Vec<u8>>,
-    summary: Summary,
+pub(crate) struct Relayed {
+    pub at_server: Vec<Vec<u8>>,
+    pub at_client: Vec<Vec<u8>>,
+    pub summary: Summary,
 }
 
 /// Sends lines both ways through a sidecar, as fast as the pipes take them.
-fn relay(options: &[&str], to_server: &[Vec<u8>], to_client: &[Vec<u8>]) -> Relayed {
+pub(crate) fn relay(options: &[&str], to_server: &[Vec<u8>], to_client: &[Vec<u8>]) -> Relayed {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let (record, replay) = (folder.path().join("record"), folder.path().join("replay"));
     std::fs::write(&replay, joined(to_client)).expect("a file in the scratch folder");

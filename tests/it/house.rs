@@ -117,6 +117,29 @@ fn readme_shows_every_option_as_the_program_prints_it() {
 }
 
 #[test]
+fn every_test_that_the_fault_table_names_exists() {
+    let table = fs::read_to_string(root().join("docs/faults.md")).unwrap();
+    let named: Vec<&str> = table
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .filter_map(|line| line.rsplit('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(named.len() > 30, "the table has moved: {named:?}");
+    let mut files = Vec::new();
+    sources(&root().join("tests/it"), &mut files);
+    let text: String = files
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|name| !text.contains(&format!("#[test]\nfn {name}()")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
 fn no_file_names_a_place_of_one_machine() {
     let listed = Command::new("git")
         .args([

@@ -1,8 +1,9 @@
 //! Takes requests. Gives the answers of one kept-alive connection, as they come.
 //! Never retries and never follows: what the server does is what the test sees.
 
-use std::io::{self, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::http_wire::{self, Head, Headers};
 use crate::process::PATIENCE;
@@ -111,6 +112,44 @@ impl HttpClient {
     /// When the connection fails or ends.
     pub fn next_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         http_wire::read_chunk(&mut self.stream)
+    }
+
+    /// Reads the head of an answer to what was sent raw.
+    ///
+    /// # Errors
+    /// When the connection fails or ends.
+    pub fn read_head(&mut self) -> io::Result<Head> {
+        http_wire::read_head(&mut self.stream)?
+            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "no answer"))
+    }
+
+    /// Reads to the end of the connection.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).map(|_| rest)
+    }
+
+    /// Ends our side of the connection; the other side may go on.
+    ///
+    /// # Errors
+    /// When the connection has ended already.
+    pub fn half_close(&self) -> io::Result<()> {
+        self.stream.get_ref().shutdown(Shutdown::Write)
+    }
+
+    /// Ends the connection as a host that lost its memory would: by a reset.
+    ///
+    /// # Errors
+    /// When the system does not take the wish.
+    pub fn reset(self) -> io::Result<()> {
+        let at_once = Some(Duration::ZERO);
+        Ok(rustix::net::sockopt::set_socket_linger(
+            self.stream.get_ref(),
+            at_once,
+        )?)
     }
 
     /// Sends bytes as they are.

@@ -2,8 +2,10 @@
 //! each request with its exact bytes.
 //! Never answers by itself and never outlives its guard: dropping it closes every connection.
 
-use std::io::{self, BufReader};
+use std::collections::HashMap;
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -48,6 +50,15 @@ pub enum Body {
     Chunks(Vec<(Duration, Vec<u8>)>),
     /// Chunks as above, then the connection is closed before the body ends.
     Broken(Vec<(Duration, Vec<u8>)>),
+    /// Chunks as above, then nothing, until the client closes the connection.
+    Held(Vec<(Duration, Vec<u8>)>),
+    /// No length: the body ends with the connection.
+    ToEnd(Vec<u8>),
+    /// One chunk again and again: a body that nobody has to hold in memory.
+    Repeated {
+        chunk: Vec<u8>,
+        times: usize,
+    },
     /// No answer at all: the connection is closed.
     HangUp,
 }
@@ -83,8 +94,10 @@ type Script = dyn Fn(&Request) -> Answer + Send + Sync;
 struct Shared {
     requests: Mutex<Vec<Request>>,
     arrived: Condvar,
-    streams: Mutex<Vec<TcpStream>>,
-    stopped: std::sync::atomic::AtomicBool,
+    streams: Mutex<HashMap<u64, TcpStream>>,
+    /// Chunks of repeated bodies that the system took.
+    repeated: AtomicUsize,
+    stopped: AtomicBool,
 }
 
 /// The server.
@@ -135,6 +148,18 @@ impl HttpPeer {
         std::mem::take(&mut *lock(&self.shared.requests))
     }
 
+    /// How many connections are open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        lock(&self.shared.streams).len()
+    }
+
+    /// How many chunks of repeated bodies have been written.
+    #[must_use]
+    pub fn repeated(&self) -> usize {
+        self.shared.repeated.load(Ordering::SeqCst)
+    }
+
     /// Waits until so many requests have arrived.
     ///
     /// # Panics
@@ -163,38 +188,33 @@ impl HttpPeer {
 
 impl Drop for HttpPeer {
     fn drop(&mut self) {
-        self.shared
-            .stopped
-            .store(true, std::sync::atomic::Ordering::SeqCst);
+        self.shared.stopped.store(true, Ordering::SeqCst);
         // The acceptor sits in accept(2): a connection of our own wakes it.
         let _ = TcpStream::connect(self.address);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
-        for stream in lock(&self.shared.streams).drain(..) {
+        for stream in lock(&self.shared.streams).values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>, script: &Arc<Script>) {
-    for stream in listener.incoming() {
-        if shared.stopped.load(std::sync::atomic::Ordering::SeqCst) {
+    for (number, stream) in (0..).zip(listener.incoming()) {
+        if shared.stopped.load(Ordering::SeqCst) {
             return;
         }
         let Ok(stream) = stream else { continue };
         if let Ok(copy) = stream.try_clone() {
-            lock(&shared.streams).push(copy);
+            lock(&shared.streams).insert(number, copy);
         }
         let (shared, script) = (shared.clone(), script.clone());
         std::thread::spawn(move || {
-            let closing = stream.try_clone();
             // A client that goes away in the middle is part of many tests.
             let _ = serve(stream, &shared, &*script);
-            // The guard holds a copy of the stream, so dropping ours would not close it.
-            if let Ok(stream) = closing {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
+            // The guard's copy is the last.
+            lock(&shared.streams).remove(&number);
         });
     }
 }
@@ -215,7 +235,12 @@ fn serve(stream: TcpStream, shared: &Shared, script: &Script) -> io::Result<()> 
         let answer = script(&request);
         lock(&shared.requests).push(request);
         shared.arrived.notify_all();
-        if !write_answer(&mut writer, &answer)? {
+        if !write_answer(&mut writer, &answer, shared)? {
+            return Ok(());
+        }
+        if matches!(answer.body, Body::Held(_)) {
+            // Its end is the client's doing.
+            let _ = reader.read(&mut [0]);
             return Ok(());
         }
     }
@@ -223,7 +248,7 @@ fn serve(stream: TcpStream, shared: &Shared, script: &Script) -> io::Result<()> 
 }
 
 /// Whether the connection goes on.
-fn write_answer(writer: &mut TcpStream, answer: &Answer) -> io::Result<bool> {
+fn write_answer(writer: &mut TcpStream, answer: &Answer, shared: &Shared) -> io::Result<bool> {
     let line = format!("HTTP/1.1 {} Scripted", answer.status);
     match &answer.body {
         Body::Whole(body) => {
@@ -238,6 +263,24 @@ fn write_answer(writer: &mut TcpStream, answer: &Answer) -> io::Result<bool> {
         Body::Broken(chunks) => {
             write_chunks(writer, &line, &answer.headers, chunks)?;
             Ok(false)
+        }
+        Body::Held(chunks) => {
+            write_chunks(writer, &line, &answer.headers, chunks)?;
+            Ok(true)
+        }
+        Body::ToEnd(body) => {
+            http_wire::write_message(writer, &line, &answer.headers, None)?;
+            writer.write_all(body)?;
+            Ok(false)
+        }
+        Body::Repeated { chunk, times } => {
+            write_chunks(writer, &line, &answer.headers, &[])?;
+            for _ in 0..*times {
+                http_wire::write_chunk(writer, chunk)?;
+                shared.repeated.fetch_add(1, Ordering::SeqCst);
+            }
+            http_wire::write_chunk(writer, b"")?;
+            Ok(true)
         }
         Body::HangUp => Ok(false),
     }

@@ -6,6 +6,10 @@ pub mod programs;
 
 pub mod process;
 
+pub mod kernel;
+
+pub mod descendants;
+
 pub mod http_wire;
 
 pub mod http_client;

@@ -64,6 +64,7 @@ impl Summary {
 #[derive(Debug)]
 pub struct Log {
     folder: TempDir,
+    file: PathBuf,
     level: &'static str,
 }
 
@@ -80,20 +81,31 @@ impl Log {
     /// When there is no scratch folder.
     #[must_use]
     pub fn at(level: &'static str) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let file = folder.path().join("log");
         Self {
-            folder: tempfile::tempdir().expect("a scratch folder"),
+            folder,
+            file,
             level,
         }
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("log")
+    /// A log of everything, on a disk that is full.
+    ///
+    /// # Panics
+    /// When there is no scratch folder.
+    #[must_use]
+    pub fn on_a_full_disk() -> Self {
+        Self {
+            file: "/dev/full".into(),
+            ..Self::at("trace")
+        }
     }
 
     /// The options that make a sidecar log here.
     #[must_use]
     pub fn options(&self) -> Vec<String> {
-        let file = self.path().display().to_string();
+        let file = self.file.display().to_string();
         [
             "--log-file",
             &file,
@@ -108,7 +120,7 @@ impl Log {
 
     #[must_use]
     pub fn text(&self) -> String {
-        std::fs::read_to_string(self.path()).unwrap_or_default()
+        std::fs::read_to_string(&self.file).unwrap_or_default()
     }
 
     /// Waits for the line with this message, and gives its fields.
@@ -191,13 +203,25 @@ impl Proxy {
         Self::start_with(upstream, options, &[])
     }
 
+    /// With a log of one's own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_logging(log: Log, upstream: &str, options: &[&str]) -> Self {
+        Self::start_all(log, upstream, options, &[])
+    }
+
     /// With variables of the environment.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
     pub fn start_with(upstream: &str, options: &[&str], env: &[(&str, &str)]) -> Self {
-        let log = Log::default();
+        Self::start_all(Log::default(), upstream, options, env)
+    }
+
+    fn start_all(log: Log, upstream: &str, options: &[&str], env: &[(&str, &str)]) -> Self {
         let port_file = log.folder.path().join("port");
         let mut command = Command::new(programs::toolspan());
         command

@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 mod env;
 mod fuzz;
+mod leaks;
 mod started;
 mod test;
 
@@ -32,6 +33,8 @@ enum Job {
     Demo(demo::Args),
     /// Measure what a hop costs.
     Bench(bench::Args),
+    /// Kill a thousand clients over each transport and look for what is left.
+    Leaks(leaks::Args),
     /// Fuzz the scanners and the decoder on stable Rust.
     Fuzz(fuzz::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Job::Test(args) => test::run(&args),
         Job::Demo(args) => demo::run(&args),
         Job::Bench(args) => bench::run(&args),
+        Job::Leaks(args) => leaks::run(&args),
         Job::Fuzz(args) => fuzz::run(&args),
     };
     match outcome {

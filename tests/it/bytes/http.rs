@@ -100,11 +100,12 @@ fn answer(answers: &[Vec<u8>], i: usize) -> Answer {
 
 fn whole(answer: &Answer) -> Vec<u8> {
     match &answer.body {
-        Body::Whole(body) => body.clone(),
-        Body::Chunks(chunks) | Body::Broken(chunks) => chunks
+        Body::Whole(body) | Body::ToEnd(body) => body.clone(),
+        Body::Chunks(chunks) | Body::Broken(chunks) | Body::Held(chunks) => chunks
             .iter()
             .flat_map(|(_, chunk)| chunk.iter().copied())
             .collect(),
+        Body::Repeated { chunk, times } => chunk.repeat(*times),
         Body::HangUp => Vec::new(),
     }
 }

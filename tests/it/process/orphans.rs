@@ -4,11 +4,10 @@
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
+use tests::descendants::Marked;
 use tests::process::{Guarded, PATIENCE, eventually};
 use tests::programs;
 use tests::sidecar::{Log, argument, stdio_command};
-
-const MARK: &str = "TEST_DESCENDANT_OF";
 
 /// A wrapper, as `npx` is one, above a server that ignores the end of its input and every polite signal.
 const WRAPPED: &str = "trap '' TERM INT HUP; \
@@ -26,42 +25,9 @@ const POLITE: &str = "cat; exit 0";
 /// A server that closes its input: the end of the client's stream cannot reach it.
 const DEAF: &str = "trap '' TERM INT HUP; exec 0<&-; while :; do sleep 0.1; done";
 
-/// Processes that carry the mark.
-fn marked(mark: &str) -> Vec<u32> {
-    let wanted = format!("{MARK}={mark}");
-    let entries = std::fs::read_dir("/proc").expect("/proc is there");
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| {
-            // A zombie has no environment any more, which is right: it runs no more.
-            std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-                environ
-                    .split(|byte| *byte == 0)
-                    .any(|variable| variable == wanted.as_bytes())
-            })
-        })
-        .collect()
-}
-
-/// Ends what a failed test leaves.
-struct Sweep(String);
-
-impl Drop for Sweep {
-    fn drop(&mut self) {
-        for pid in marked(&self.0) {
-            if let Some(pid) = i32::try_from(pid)
-                .ok()
-                .and_then(rustix::process::Pid::from_raw)
-            {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-        }
-    }
-}
-
 /// A client that spawned a sidecar over `script`, and the mark of all that hangs below it.
-fn client(script: &str) -> (Guarded, Sweep, Log, u32) {
-    let mark = format!("{:016x}", fastrand::u64(..));
+fn client(script: &str) -> (Guarded, Marked, Log, u32) {
+    let marked = Marked::default();
     let log = Log::default();
     let sidecar = stdio_command(&log, &[], &["sh", "-c", script]);
     let folder = tempfile::tempdir().expect("a scratch folder");
@@ -74,35 +40,34 @@ fn client(script: &str) -> (Guarded, Sweep, Log, u32) {
         .stdin(Stdio::piped())
         .stdout(Stdio::null());
     tests::process::without_telemetry_variables(&mut command);
-    command.env(MARK, &mark);
+    marked.mark(&mut command);
     let process = Guarded::spawn(&mut command).expect("the client starts");
     let sidecar_id = eventually("the sidecar's id", PATIENCE, || {
         std::fs::read_to_string(&pid_file).ok()?.trim().parse().ok()
     });
-    let sweep = Sweep(mark);
     // Client, sidecar, its guard perhaps, the shell and what the shell starts.
     let expected = script.matches("sh -c").count() + 3;
     eventually("the server's processes", PATIENCE, || {
-        (marked(&sweep.0).len() >= expected).then_some(())
+        (marked.processes().len() >= expected).then_some(())
     });
-    (process, sweep, log, sidecar_id)
+    (process, marked, log, sidecar_id)
 }
 
-fn assert_none_is_left(sweep: &Sweep) {
+fn assert_none_is_left(marked: &Marked) {
     eventually("the end of every descendant", PATIENCE, || {
-        marked(&sweep.0).is_empty().then_some(())
+        marked.processes().is_empty().then_some(())
     });
 }
 
 fn after_the_client_is_killed(script: &str) {
-    let (mut client, sweep, _log, _) = client(script);
+    let (mut client, marked, _log, _) = client(script);
     client.signal(Signal::KILL);
     client.wait();
-    assert_none_is_left(&sweep);
+    assert_none_is_left(&marked);
 }
 
 fn after_the_sidecar_is_killed(script: &str) {
-    let (client, sweep, _log, sidecar) = client(script);
+    let (client, marked, _log, sidecar) = client(script);
     let pid = i32::try_from(sidecar)
         .ok()
         .and_then(rustix::process::Pid::from_raw)
@@ -110,7 +75,11 @@ fn after_the_sidecar_is_killed(script: &str) {
     rustix::process::kill_process(pid, Signal::KILL).expect("the sidecar runs");
     let own = client.id();
     eventually("the end of every descendant", PATIENCE, || {
-        marked(&sweep.0).iter().all(|pid| *pid == own).then_some(())
+        marked
+            .processes()
+            .iter()
+            .all(|pid| *pid == own)
+            .then_some(())
     });
 }
 

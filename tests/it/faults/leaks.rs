@@ -1,0 +1,139 @@
+//! Takes clients that are killed, each at a point of its own. Gives that nothing of them is left: no process, no
+//! socket, no descriptor.
+//! Never waits for a time: what is left must go, and the test waits until it has gone.
+//!
+//! `TOOLSPAN_TEST_CLIENTS` says how many clients are killed per transport; `cargo xtask leaks` kills a thousand.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tests::descendants::Marked;
+use tests::http_client::HttpClient;
+use tests::http_peer::{Answer, Body, HttpPeer, Request};
+use tests::kernel::descriptors;
+use tests::otlp::{Mode, Receiver};
+use tests::process::{Guarded, PATIENCE, eventually};
+use tests::programs;
+use tests::sidecar::{Log, Proxy, argument, stdio_command};
+
+use super::{RESULT, whole_call};
+
+/// How many clients are killed at the same time.
+const TOGETHER: usize = 8;
+/// What a sidecar keeps for itself while it runs: the connection to its collector.
+const OWN: usize = 1;
+
+fn clients(usually: usize) -> usize {
+    std::env::var("TOOLSPAN_TEST_CLIENTS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usually)
+}
+
+/// Runs so many deaths, some at a time; gives what each left to hold.
+fn together<T: Send>(count: usize, die: impl Fn() -> T + Sync) -> Vec<T> {
+    let die = &die;
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..TOGETHER)
+            .map(|worker| {
+                let mine = (worker..count).step_by(TOGETHER);
+                scope.spawn(move || mine.map(|_| die()).collect::<Vec<T>>())
+            })
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("each client dies as told"))
+            .collect()
+    })
+}
+
+/// Kills clients of a server that answers like this; nothing of them is left at the sidecar and at the server.
+fn killed_over_http(count: usize, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
+    let upstream = HttpPeer::start(script).expect("a port on loopback");
+    let receiver = Receiver::start(Mode::Discard);
+    let url = receiver.grpc_url();
+    let proxy = Proxy::start(&upstream.url(""), &["--otlp-endpoint", &url]);
+    let before = descriptors(proxy.id()).len();
+    together(count, || die_over_http(&proxy));
+    eventually("the end of every connection", PATIENCE, || {
+        let left = descriptors(proxy.id()).len();
+        (left <= before + OWN && upstream.connections() == 0).then_some(())
+    });
+    let summary = proxy.stop();
+    summary.assert_conserved();
+    assert!(summary.count("calls_seen") > 0);
+}
+
+/// One client, killed somewhere between its first byte and the end of the answer.
+fn die_over_http(proxy: &Proxy) {
+    let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    let request = whole_call();
+    let whole = fastrand::bool();
+    let sent = if whole {
+        request.len()
+    } else {
+        fastrand::usize(..request.len())
+    };
+    let (sent, _) = request.split_at(sent);
+    client.send_raw(sent).expect("the system takes it");
+    if whole && fastrand::bool() {
+        client.read_head().expect("a head");
+    }
+    if fastrand::bool() {
+        client.reset().expect("a reset");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_clients_killed_over_http() {
+    killed_over_http(clients(1000), |_| Answer::json(RESULT));
+}
+
+#[test]
+fn nothing_is_left_of_clients_killed_on_their_event_streams() {
+    killed_over_http(clients(1000), |_| {
+        let event = b"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n";
+        let chunks = vec![(Duration::ZERO, event.to_vec()); 1 + fastrand::usize(..3)];
+        Answer::new(200, "text/event-stream", Body::Held(chunks))
+    });
+}
+
+/// A server that answers every line, and does not end at the end of its input.
+const STUBBORN: &str = "while read -r line; do echo '{}'; done; while :; do sleep 1; done";
+
+#[test]
+fn nothing_is_left_of_clients_killed_over_stdio() {
+    let marked = Marked::default();
+    // Dropping one would end its whole group: the sidecar must do that.
+    let _held = together(clients(40), || die_over_stdio(&marked));
+    eventually("the end of every descendant", PATIENCE, || {
+        marked.processes().is_empty().then_some(())
+    });
+}
+
+/// One client, killed while its sidecar starts or while it waits.
+fn die_over_stdio(marked: &Marked) -> (Guarded, Log) {
+    let log = Log::default();
+    let sidecar = stdio_command(&log, &[], &["sh", "-c", STUBBORN]);
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let pid_file = folder.path().join("pid");
+    let mut command = Command::new(programs::own("scripted-client"));
+    command
+        .arg(argument(&pid_file))
+        .arg(sidecar.get_program())
+        .args(sidecar.get_args())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
+    tests::process::without_telemetry_variables(&mut command);
+    marked.mark(&mut command);
+    let mut client = Guarded::spawn(&mut command).expect("the client starts");
+    eventually("the sidecar's id", PATIENCE, || {
+        std::fs::read_to_string(&pid_file)
+            .ok()
+            .filter(|text| text.ends_with('\n'))
+    });
+    client.signal(Signal::KILL);
+    client.wait();
+    (client, log)
+}

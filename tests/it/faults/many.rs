@@ -1,0 +1,115 @@
+//! Takes more than there is room for: heads that never end, descriptors that run out.
+//! Gives that they hold up nobody else.
+
+use std::io::BufReader;
+use std::net::{TcpListener, TcpStream};
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use tests::http_client::HttpClient;
+use tests::http_peer::Answer;
+use tests::http_wire::{Headers, read_body, read_head, write_chunk, write_message};
+use tests::kernel::descriptors;
+use tests::otlp::{Mode, Receiver};
+use tests::sidecar::Proxy;
+
+use super::{CALL, RESULT, hop, whole_call};
+
+const HALF_A_HEAD: &[u8] = b"POST /mcp HTTP/1.1\r\nhost: x\r\nx-slow: ";
+
+#[test]
+fn heads_that_come_byte_by_byte_hold_up_nobody_else() {
+    let hop = hop(|_| Answer::json(RESULT));
+    let mut slow: Vec<HttpClient> = (0..200)
+        .map(|_| {
+            let mut client = hop.client();
+            client.send_raw(HALF_A_HEAD).expect("it is read");
+            client
+        })
+        .collect();
+    let mut client = hop.client();
+    for _ in 0..10 {
+        for one in &mut slow {
+            one.send_raw(b"x").expect("it is read");
+        }
+        let response = client.post("/mcp", &[], CALL).expect("an answer");
+        assert_eq!(response.status, 200);
+    }
+    assert_eq!(
+        hop.upstream.connections(),
+        1,
+        "no head, no server connection"
+    );
+    hop.stop(10);
+}
+
+/// A server that the test itself speaks for, call by call.
+struct ByHand(TcpListener);
+
+impl ByHand {
+    /// Takes a connection and its request.
+    fn take(&self) -> TcpStream {
+        let (stream, _) = self.0.accept().expect("a connection");
+        let mut reader = BufReader::new(stream);
+        let head = read_head(&mut reader).expect("a head").expect("a head");
+        read_body(&mut reader, &head, false).expect("a body");
+        reader.into_inner()
+    }
+}
+
+#[test]
+fn without_a_descriptor_left_open_streams_go_on_and_new_ones_wait() {
+    let server = ByHand(TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback"));
+    let address = server.0.local_addr().expect("it is bound");
+    let receiver = Receiver::start(Mode::Accept);
+    let proxy = Proxy::start(
+        &format!("http://{address}"),
+        &["--otlp-endpoint", &receiver.grpc_url()],
+    );
+    let mut streaming = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    streaming.send_raw(&whole_call()).expect("it is read");
+    let mut stream = server.take();
+    write_message(&mut stream, "HTTP/1.1 200 OK", &event_stream(), None).expect("it is read");
+    streaming.read_head().expect("a head");
+    limit_descriptors(proxy.id(), descriptors(proxy.id()).len() + 3);
+    let idle: Vec<HttpClient> = (0..20)
+        .map(|_| HttpClient::connect(proxy.address()).expect("the system takes it"))
+        .collect();
+    let _ = proxy.log.wait_for("cannot accept a connection");
+    for text in [": one\n\n", ": two\n\n"] {
+        write_chunk(&mut stream, text.as_bytes()).expect("it is read");
+        let chunk = streaming.next_chunk().expect("an event").expect("an event");
+        assert_eq!(chunk, text.as_bytes());
+    }
+    let mut waiting = HttpClient::connect(proxy.address()).expect("the system takes it");
+    waiting
+        .send_raw(&whole_call())
+        .expect("the system takes it");
+    drop(idle);
+    // There is room again: who waited is served.
+    let mut next = server.take();
+    write_message(&mut next, "HTTP/1.1 202 Accepted", &Vec::new(), Some(b"")).expect("it is read");
+    let head = waiting.read_head().expect("an answer");
+    assert!(head.start_line.contains("202"), "{}", head.start_line);
+    drop((streaming, stream, waiting, next));
+    let summary = proxy.stop();
+    summary.assert_conserved();
+    assert_eq!(summary.count("calls_seen"), 2);
+}
+
+fn event_stream() -> Headers {
+    [
+        ("content-type", "text/event-stream"),
+        ("transfer-encoding", "chunked"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+fn limit_descriptors(pid: u32, current: usize) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let limit = Rlimit {
+        current: Some(current as u64),
+        ..getrlimit(Resource::Nofile)
+    };
+    prlimit(pid, Resource::Nofile, limit).expect("a limit may be lowered");
+}

@@ -1,0 +1,57 @@
+//! Takes a mark that a process carries in its environment. Gives every process that inherited it.
+//! Never trusts a process tree: who left it carries the mark all the same, and /proc is searched for it.
+
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+const MARK: &str = "TEST_DESCENDANT_OF";
+
+/// A mark of one's own, and the end of all who carry it, should a test fail before they end by themselves.
+#[derive(Debug)]
+pub struct Marked(String);
+
+impl Default for Marked {
+    fn default() -> Self {
+        Self(format!("{:016x}", fastrand::u64(..)))
+    }
+}
+
+impl Marked {
+    /// Marks what a command starts.
+    pub fn mark(&self, command: &mut Command) {
+        command.env(MARK, &self.0);
+    }
+
+    /// The processes that run and carry the mark.
+    ///
+    /// # Panics
+    /// When there is no /proc.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        let wanted = format!("{MARK}={}", self.0);
+        let entries = std::fs::read_dir("/proc").expect("/proc is there");
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+            .filter(|pid| {
+                // A zombie has no environment any more, which is right: it runs no more.
+                std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+                    environ
+                        .split(|byte| *byte == 0)
+                        .any(|variable| variable == wanted.as_bytes())
+                })
+            })
+            .collect()
+    }
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                // It may have ended meanwhile.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}
