@@ -6,7 +6,10 @@ mod hop;
 mod peers;
 mod place;
 mod proc;
+mod programs;
 mod stdio;
+mod stream;
+mod streams;
 mod table;
 
 use std::path::PathBuf;
@@ -17,12 +20,16 @@ use anyhow::Result;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask bench hop                       HTTP: direct, nginx and toolspan, c = 1 and 16
+  cargo xtask bench hop                       HTTP: direct, nginx and toolspan, c = 1, 16, 32
   cargo xtask bench hop --rounds 1            a quick look
   cargo xtask bench hop --rows direct,nginx   without the sidecar
   cargo xtask bench hop --sidecar OLD/toolspan    another build of the sidecar
   cargo xtask bench hop --sidecar-arg=--span-pair
   cargo xtask bench stdio                     pipes: direct, a plain pump and toolspan
+  cargo xtask bench peers                     hops of other makers beside ours: what they do to calls
+  cargo xtask bench peers --peers direct,toolspan,mcpr --kills 100
+  cargo xtask bench stream                    the first event of a stream, and the cost of each
+  cargo xtask bench streams                   memory with 10,000 open streams
   cargo xtask bench collector                 OTLP into Parquet, with the log on disk")]
 pub struct Args {
     #[command(subcommand)]
@@ -35,6 +42,12 @@ enum Bench {
     Hop(Options),
     /// A hop over pipes: time added per message, and the memory that a 10 MB result takes.
     Stdio(Options),
+    /// Event streams over HTTP: the delay of the first event, the cost of each of many.
+    Stream(Options),
+    /// Event streams over HTTP: the memory of ten thousand open ones.
+    Streams(streams::Arguments),
+    /// Hops of other makers: what they keep, what they inject, what they leave behind, what they cost.
+    Peers(peers::Options),
     /// The collector: spans/s and CPU per span, to disk and to the store.
     Collector(collector::Options),
 }
@@ -79,6 +92,9 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Hop(options) => hop::run(options),
         Bench::Stdio(options) => stdio::run(options),
+        Bench::Stream(options) => stream::run(options),
+        Bench::Streams(arguments) => streams::run(arguments),
+        Bench::Peers(options) => peers::run(options),
         Bench::Collector(options) => collector::run(options),
     }
 }

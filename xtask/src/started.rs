@@ -74,15 +74,21 @@ impl Started {
 
     /// Starts a server that prints `HOST:PORT` as its first line.
     pub fn printing_address(name: &str, command: &mut Command) -> Result<(Self, SocketAddr)> {
-        let mut started = Self::spawn(name, command.stdout(Stdio::piped()))?;
-        let out = started.child.stdout.take().context("no pipe")?;
-        let mut line = String::new();
-        BufReader::new(out).read_line(&mut line)?;
+        let (started, line) = Self::printing_line(name, command)?;
         let address = line
             .trim()
             .parse()
             .with_context(|| format!("{name} printed `{}`, not an address", line.trim()))?;
         Ok((started, address))
+    }
+
+    /// Starts a program and waits for its first line.
+    pub fn printing_line(name: &str, command: &mut Command) -> Result<(Self, String)> {
+        let mut started = Self::spawn(name, command.stdout(Stdio::piped()))?;
+        let out = started.child.stdout.take().context("no pipe")?;
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line)?;
+        Ok((started, line))
     }
 
     /// Waits until the process has written this file, and gives the text.
@@ -100,6 +106,11 @@ impl Started {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     pub fn pid(&self) -> u32 {

@@ -10,9 +10,12 @@ use tokio::net::TcpStream;
 
 use crate::http;
 use crate::report::{self, Samples};
+use crate::session::{Endpoint, Session, tool_call};
 
 pub struct Plan {
-    pub to: SocketAddr,
+    pub endpoint: Endpoint,
+    /// With a session of the handshake's era, where a hop knows no other.
+    pub session: bool,
     pub connections: usize,
     pub measure: Duration,
     pub warmup: Duration,
@@ -26,12 +29,12 @@ pub async fn run(plan: Plan) -> Result<()> {
     let end = begin + plan.measure;
     let mut connections = Vec::new();
     for number in 0..plan.connections {
-        let stream = TcpStream::connect(plan.to)
-            .await
-            .with_context(|| format!("cannot connect to {}", plan.to))?;
-        stream.set_nodelay(true)?;
         let first = FIRST_ID + 1_000_000 * (number as u64 % 80);
-        connections.push(tokio::spawn(call_until(stream, plan.to, first, begin, end)));
+        let (stream, request) = match plan.session {
+            true => with_session(&plan.endpoint, first)?,
+            false => without_session(plan.endpoint.to, first).await?,
+        };
+        connections.push(tokio::spawn(call_until(stream, request, begin, end)));
     }
     let mut all = Samples::default();
     for connection in connections {
@@ -40,14 +43,29 @@ pub async fn run(plan: Plan) -> Result<()> {
     report::print(&format!("{{{}}}", all.summary(plan.measure)))
 }
 
+async fn without_session(to: SocketAddr, first: u64) -> Result<(TcpStream, Request)> {
+    let stream = TcpStream::connect(to)
+        .await
+        .with_context(|| format!("cannot connect to {to}"))?;
+    stream.set_nodelay(true)?;
+    Ok((stream, Request::new(to, first)))
+}
+
+fn with_session(endpoint: &Endpoint, first: u64) -> Result<(TcpStream, Request)> {
+    let session = Session::open(endpoint)?;
+    let body = tool_call(endpoint, first, "echo", r#"{"text":"hello"}"#, "");
+    let request = Request::of(session.head(body.len(), ""), body, first);
+    let stream = session.into_stream();
+    stream.set_nonblocking(true)?;
+    Ok((TcpStream::from_std(stream)?, request))
+}
+
 async fn call_until(
     mut stream: TcpStream,
-    host: SocketAddr,
-    first_id: u64,
+    mut request: Request,
     begin: Instant,
     end: Instant,
 ) -> Result<Samples> {
-    let mut request = Request::new(host, first_id);
     let mut buffer = vec![0; 16 * 1024];
     let mut samples = Samples::with_room();
     loop {
@@ -89,7 +107,7 @@ fn check(answer: &[u8], request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// One `tools/call` on the stateless wire, as a client of 2026-07-28 sends it.
+/// One `tools/call` that is sent again and again.
 struct Request {
     bytes: Vec<u8>,
     id: u64,
@@ -97,6 +115,7 @@ struct Request {
 }
 
 impl Request {
+    /// On the stateless wire, as a client of 2026-07-28 sends it.
     fn new(host: SocketAddr, id: u64) -> Self {
         let body = format!(
             concat!(
@@ -115,6 +134,11 @@ impl Request {
              Content-Length: {}\r\n\r\n",
             body.len()
         );
+        Self::of(head, body, id)
+    }
+
+    /// The body begins with the version and the id.
+    fn of(head: String, body: String, id: u64) -> Self {
         let id_at = head.len() + br#"{"jsonrpc":"2.0","id":"#.len();
         Self {
             bytes: [head.into_bytes(), body.into_bytes()].concat(),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::peers::{Programs, build, number, report_of};
 use super::proc;
+use super::programs::{Programs, build, number, report_of};
 use super::table::{cell, median, row};
 use crate::env::{self, Env};
 use crate::started::{self, Started};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::peers::{Hop, Programs, Sink, number, report_of};
 use super::place::Place;
+use super::programs::{Buffering, Hop, Programs, Sink, number, report_of};
 use super::{Options, proc};
 use crate::env::Env;
 use crate::started::Started;
@@ -24,7 +24,7 @@ struct Case {
 
 /// One call at a time is measured twice: a wake-up across cores costs more than a hop's work, and
 /// whether there is one is the scheduler's mood, so only the one-core figures repeat.
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     Case {
         connections: 1,
         place: Place::OneCore,
@@ -37,9 +37,14 @@ const CASES: [Case; 3] = [
         connections: 16,
         place: Place::Anywhere,
     },
+    Case {
+        connections: 32,
+        place: Place::Anywhere,
+    },
 ];
 const ALONE: usize = 0;
 const LOADED: usize = 2;
+const CROWDED: usize = 3;
 
 /// One measurement of one row.
 #[derive(Clone)]
@@ -84,7 +89,7 @@ impl<'a> Bench<'a> {
         let sink = Sink::start(&programs)?;
         let (process, server) = programs.server("http-server")?;
         let nginx = match options.wants("nginx") {
-            true => Some(Hop::nginx(env, &programs, server)?),
+            true => Some(Hop::nginx(env, &programs, server, Buffering::Default)?),
             false => None,
         };
         let sidecar = match &programs.sidecar {

@@ -1,229 +1,212 @@
-//! Takes where things are. Gives the peers of a bench, started: load programs, nginx, the sidecar.
-//! Never gives one of them a setting that another of the same role lacks.
+//! Takes the hops of other makers. Gives one table of what each does to calls, streams and dead clients.
+//! Never hides one that fails: a peer that cannot be installed or does not work is named with its reason.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+mod adapter;
+mod install;
+mod leaks;
+mod report;
 
-use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Options, proc};
-use crate::env::{self, Env};
-use crate::started::{self, Started};
+use self::adapter::{Kind, Running};
+use self::install::Store;
+use self::leaks::Holding;
+use super::programs::{Programs, Sink, number, report_of};
+use crate::env::Env;
 
-/// The programs of a bench, in their release builds.
-pub struct Programs {
-    pub load: PathBuf,
-    pub sidecar: Option<PathBuf>,
-    pub scratch: PathBuf,
+#[derive(clap::Args)]
+pub struct Options {
+    /// How often the load is measured; medians over the rounds are printed.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long each load takes.
+    #[arg(long, value_name = "S", default_value_t = 1.5)]
+    seconds: f64,
+    /// How many clients are killed.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    kills: u32,
+    /// Only these: direct, toolspan, mcpr, mcp-proxy-rs, toolspan-bridge, mcp-proxy-py, supergateway.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Measure this build of the sidecar instead of building one.
+    #[arg(long, value_name = "FILE")]
+    sidecar: Option<PathBuf>,
 }
 
-impl Programs {
-    pub fn build(env: &Env, options: &Options) -> Result<Self> {
-        println!("building the load programs (release)");
-        build(env, "load")?;
-        let release = env::target_dir(&env.root).join("release");
-        let sidecar = match (&options.sidecar, options.wants("toolspan")) {
-            (_, false) => None,
-            (Some(given), true) => Some(given.clone()),
-            (None, true) => {
-                println!("building toolspan (release)");
-                build(env, "toolspan")?;
-                Some(release.join("toolspan"))
-            }
-        };
-        let scratch = env.home.join("bench");
-        fs::create_dir_all(&scratch)?;
-        Ok(Self {
-            load: release.join("load"),
-            sidecar,
-            scratch,
-        })
-    }
+/// So many calls at once.
+const LOADS: [u32; 2] = [1, 16];
+/// What a peer opens only once it is used must not count as a leak.
+const WARM_UP_KILLS: u32 = 20;
+/// Idle limits of sessions are shorter than this.
+const QUIET: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(15);
 
-    /// Programs that are built already, without a sidecar.
-    pub fn of(env: &Env, load: PathBuf) -> Result<Self> {
-        let scratch = env.home.join("bench");
-        fs::create_dir_all(&scratch)?;
-        Ok(Self {
-            load,
-            sidecar: None,
-            scratch,
-        })
-    }
-
-    pub fn load(&self, peer: &str) -> Result<Command> {
-        let mut command = started::command(&self.load)?;
-        command.arg(peer);
-        Ok(command)
-    }
-
-    pub fn server(&self, peer: &str) -> Result<(Started, SocketAddr)> {
-        Started::printing_address(peer, &mut self.load(peer)?)
-    }
+/// What one load measured: calls/s, p50 and p99 in us.
+#[derive(Clone, Copy)]
+struct Load {
+    connections: u32,
+    per_second: f64,
+    p50: f64,
+    p99: f64,
 }
 
-pub fn build(env: &Env, package: &str) -> Result<()> {
-    env::run(
-        env.cargo()
-            .args(["build", "--quiet", "--release", "-p", package]),
-    )
+/// Everything that was found out about one peer.
+struct Finding {
+    kind: Kind,
+    running: Option<Running>,
+    /// Why it could not be installed or started.
+    broken: Option<String>,
+    carriage: Result<Value>,
+    first_event: Result<Value>,
+    loads: Vec<Result<Load>>,
+    leak: Result<[usize; 3]>,
 }
 
-/// Runs one of our clients to its end and gives the JSON that it prints.
-pub fn report_of(command: &mut Command) -> Result<Value> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    if !output.status.success() {
-        bail!("a load client ended with {}", output.status);
+pub fn run(options: &Options) -> Result<()> {
+    let env = Env::here()?;
+    let programs = Programs::with_sidecar(&env, options.sidecar.as_ref(), true)?;
+    let store = Store::new(&env)?;
+    let sink = Sink::start(&programs)?;
+    let mut findings: Vec<Finding> = Kind::ALL
+        .into_iter()
+        .filter(|kind| options.wants(*kind))
+        .map(|kind| Finding::of(kind, &store, &programs, &sink))
+        .collect();
+    for finding in findings.iter_mut().filter(|finding| finding.works()) {
+        println!("{}: what it does to calls and streams", finding.kind.name());
+        finding.probe(&programs);
     }
-    serde_json::from_slice(&output.stdout).context("a load client printed no JSON")
-}
-
-pub fn number(report: &Value, key: &str) -> Result<f64> {
-    report
-        .get(key)
-        .and_then(Value::as_f64)
-        .with_context(|| format!("a report has no {key}"))
-}
-
-/// The OTLP receiver that keeps nothing.
-pub struct Sink {
-    process: Started,
-    pub address: SocketAddr,
-}
-
-impl Sink {
-    pub fn start(programs: &Programs) -> Result<Self> {
-        let (process, address) = programs.server("sink")?;
-        Ok(Self { process, address })
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.process.pid()
-    }
-
-    /// Spans received so far.
-    pub fn spans(&self) -> Result<u64> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.write_all(b"GET /count HTTP/1.1\r\nhost: sink\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-        let counts: Value = serde_json::from_str(body)?;
-        if number(&counts, "refused")? > 0.0 {
-            bail!("the receiver met exports that it could not read: {counts}");
+    for round in 1..=options.rounds {
+        println!("load, round {round} of {}", options.rounds);
+        for finding in findings.iter_mut().filter(|finding| finding.works()) {
+            finding.load(&programs, options.seconds);
         }
-        Ok(number(&counts, "spans")? as u64)
+        findings.reverse();
     }
-
-    /// Waits until `spans` more than `before` have come and no more follow; gives how many came.
-    pub fn settle(&self, before: u64, spans: u64) -> Result<u64> {
-        let deadline = Instant::now() + Duration::from_secs(3);
-        let mut last = self.spans()?;
-        loop {
-            std::thread::sleep(Duration::from_millis(200));
-            let now = self.spans()?;
-            let settled = now == last && now - before >= spans;
-            if settled || Instant::now() > deadline {
-                return Ok(now - before);
-            }
-            last = now;
-        }
-    }
-}
-
-/// A hop under measurement: where it listens, and the process whose work is counted.
-pub struct Hop {
-    _process: Started,
-    pub address: SocketAddr,
-    pub pid: u32,
-}
-
-impl Hop {
-    pub fn nginx(env: &Env, programs: &Programs, upstream: SocketAddr) -> Result<Self> {
-        let program = env.debian("nginx", "nginx")?;
-        let address = free_address()?;
-        let folder = programs.scratch.join("nginx");
-        fs::create_dir_all(&folder)?;
-        let file = folder.join("nginx.conf");
-        fs::write(&file, nginx_conf(&folder, address, upstream))?;
-        let mut command = started::command(program)?;
-        command.arg("-e").arg(folder.join("error.log"));
-        command.arg("-p").arg(&folder).arg("-c").arg(&file);
-        let process = Started::spawn("nginx", &mut command)?;
-        wait_for_listener(address)?;
-        let pid = proc::only_child(process.pid())?;
-        Ok(Self {
-            _process: process,
-            address,
-            pid,
-        })
-    }
-
-    pub fn sidecar(
-        sidecar: &Path,
-        programs: &Programs,
-        options: &Options,
-        upstream: SocketAddr,
-        sink: &Sink,
-    ) -> Result<Self> {
-        let port_file = programs.scratch.join("toolspan.port");
-        if port_file.exists() {
-            fs::remove_file(&port_file)?;
-        }
-        let mut command = started::command(sidecar)?;
-        command.args(["http", "--listen", "127.0.0.1:0", "--tenant", "bench"]);
-        command.args(["--upstream", &format!("http://{upstream}")]);
-        command.args(["--otlp-endpoint", &format!("http://{}", sink.address)]);
-        command.arg("--port-file").arg(&port_file);
-        command.args(&options.sidecar_arg);
-        let mut process = Started::spawn("toolspan", &mut command)?;
-        let address = process.wait_for_file(&port_file)?.trim().parse()?;
-        let pid = process.pid();
-        Ok(Self {
-            _process: process,
-            address,
-            pid,
-        })
-    }
-}
-
-/// A plain reverse proxy as an operator would write it: one worker, both sides kept alive.
-fn nginx_conf(folder: &Path, address: SocketAddr, upstream: SocketAddr) -> String {
-    let folder = folder.display();
-    format!(
-        "daemon off;\nworker_processes 1;\npid {folder}/pid;\nerror_log {folder}/error.log;\n\
-         events {{ worker_connections 1024; }}\n\
-         http {{\n  access_log off;\n  tcp_nodelay on;\n  keepalive_requests 1000000000;\n\
-         \x20 client_body_temp_path {folder}/body;\n  proxy_temp_path {folder}/proxy;\n\
-         \x20 fastcgi_temp_path {folder}/fastcgi;\n  uwsgi_temp_path {folder}/uwsgi;\n\
-         \x20 scgi_temp_path {folder}/scgi;\n\
-         \x20 upstream peer {{ server {upstream}; keepalive 64; keepalive_requests 1000000000; }}\n\
-         \x20 server {{\n    listen {address};\n    location / {{\n      proxy_pass http://peer;\n\
-         \x20     proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n\
-         \x20     proxy_set_header Host $http_host;\n    }}\n  }}\n}}\n"
-    )
-}
-
-/// nginx cannot say which port it was given, so one that is free now is written in its file.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-fn wait_for_listener(address: SocketAddr) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(address).is_err() {
-        if Instant::now() > deadline {
-            bail!("nothing listens on {address}");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    findings.sort_by_key(|finding| Kind::ALL.iter().position(|kind| *kind == finding.kind));
+    kill_clients(&mut findings, &programs, options.kills);
+    report::print(&findings, options);
     Ok(())
+}
+
+impl Options {
+    fn wants(&self, kind: Kind) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|peer| peer == kind.name())
+    }
+}
+
+fn kill_clients(findings: &mut [Finding], programs: &Programs, kills: u32) {
+    let with_hop = |finding: &&mut Finding| finding.works() && finding.kind != Kind::Direct;
+    for finding in findings.iter_mut().filter(with_hop) {
+        // Its failure shows again when the kills are counted.
+        let _warm_up = finding.kill(programs, WARM_UP_KILLS);
+    }
+    std::thread::sleep(QUIET);
+    for finding in findings.iter_mut().filter(with_hop) {
+        println!("{}: {kills} killed clients", finding.kind.name());
+        finding.leak = finding.leak_of(programs, kills);
+    }
+}
+
+impl Finding {
+    fn of(kind: Kind, store: &Store, programs: &Programs, sink: &Sink) -> Self {
+        let (running, broken) = match Running::start(kind, store, programs, sink) {
+            Ok(running) => (Some(running), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        Self {
+            kind,
+            running,
+            broken,
+            carriage: not_measured(),
+            first_event: not_measured(),
+            loads: Vec::new(),
+            leak: not_measured(),
+        }
+    }
+
+    fn works(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// A load client's report about this peer.
+    fn ask(&self, programs: &Programs, client: &str, more: &[&str]) -> Result<Value> {
+        let running = self.running.as_ref().context("it does not run")?;
+        let mut command = programs.load(client)?;
+        command.args(running.endpoint()).args(more);
+        for (flag, path) in [
+            ("--record", &running.record),
+            ("--control", &running.control),
+        ] {
+            if takes(client, flag) {
+                command.arg(flag).arg(path);
+            }
+        }
+        report_of(&mut command)
+    }
+
+    fn probe(&mut self, programs: &Programs) {
+        self.carriage = self.ask(programs, "carriage", &[]);
+        self.first_event = self.ask(programs, "first-event", &[]);
+    }
+
+    fn load(&mut self, programs: &Programs, seconds: f64) {
+        for connections in LOADS {
+            let load = self.load_once(programs, connections, seconds);
+            self.loads.push(load);
+        }
+    }
+
+    fn load_once(&self, programs: &Programs, connections: u32, seconds: f64) -> Result<Load> {
+        let (number_of, seconds) = (connections.to_string(), seconds.to_string());
+        let more = [
+            "--session",
+            "--connections",
+            &number_of,
+            "--seconds",
+            &seconds,
+        ];
+        let report = self.ask(programs, "http-client", &more)?;
+        Ok(Load {
+            connections,
+            per_second: number(&report, "per_second")?,
+            p50: number(&report, "p50_us")?,
+            p99: number(&report, "p99_us")?,
+        })
+    }
+
+    fn kill(&self, programs: &Programs, count: u32) -> Result<Value> {
+        self.ask(programs, "kills", &["--count", &count.to_string()])
+    }
+
+    /// Processes, sockets and descriptors more than before.
+    fn leak_of(&self, programs: &Programs, kills: u32) -> Result<[usize; 3]> {
+        let running = self.running.as_ref().context("it does not run")?;
+        let root = running.process.as_ref().context("it has no process")?.pid();
+        let mark = Some(&*running.record).filter(|_| self.kind.bridges());
+        let before = Holding::of(root, mark)?;
+        self.kill(programs, kills)?;
+        let after = Holding::settle(before, root, mark, PATIENCE)?;
+        Ok([
+            after.processes.saturating_sub(before.processes),
+            after.sockets.saturating_sub(before.sockets),
+            after.descriptors.saturating_sub(before.descriptors),
+        ])
+    }
+}
+
+fn not_measured<T>() -> Result<T> {
+    Err(anyhow::anyhow!("not measured"))
+}
+
+/// Which clients know which flag.
+fn takes(client: &str, flag: &str) -> bool {
+    match flag {
+        "--record" => client == "carriage",
+        _ => matches!(client, "first-event" | "kills"),
+    }
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Options;
-use super::peers::{Programs, Sink, number, report_of};
 use super::place::Place;
+use super::programs::{Programs, Sink, number, report_of};
 use super::table::{Goal, cell, median, row, verdict};
 use crate::env::Env;
 

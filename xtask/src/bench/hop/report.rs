@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{ALONE, Bench, CASES, Case, LOADED, ROWS, Run};
+use super::{ALONE, Bench, CASES, CROWDED, Case, LOADED, ROWS, Run};
 use crate::bench::table::{Goal, cell, median, row, verdict};
 
 /// The kernel counts memory in KiB.
@@ -75,8 +75,8 @@ impl Bench<'_> {
         idle: [Option<u64>; 2],
         peak: [Option<u64>; 2],
     ) -> Result<()> {
-        let ratio = |figure: fn(&Run) -> Option<f64>| {
-            Some(self.of("toolspan", LOADED, figure)? / self.of("nginx", LOADED, figure)?)
+        let ratio = |case: usize, figure: fn(&Run) -> Option<f64>| {
+            Some(self.of("toolspan", case, figure)? / self.of("nginx", case, figure)?)
         };
         let mib = |kib: Option<u64>| kib.map(|kib| kib as f64 / MIB);
         let [nginx_idle, idle] = idle.map(mib);
@@ -95,13 +95,18 @@ impl Bench<'_> {
         let figures = [
             (
                 "c = 16: CPU per request / nginx's",
-                ratio(|run| run.cpu),
+                ratio(LOADED, |run| run.cpu),
                 Goal::AtMost(1.8),
             ),
             (
                 "c = 16: requests/s / nginx's",
-                ratio(|run| Some(run.per_second)),
+                ratio(LOADED, |run| Some(run.per_second)),
                 Goal::AtLeast(0.6),
+            ),
+            (
+                "c = 32: CPU per request / nginx's",
+                ratio(CROWDED, |run| run.cpu),
+                Goal::AtMost(1.6),
             ),
             (
                 "c = 1, one core: added p50 / nginx's",
