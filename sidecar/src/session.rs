@@ -15,7 +15,9 @@ use crate::counters::Counters;
 use crate::export::Telemetry;
 use crate::frame::line::Edit;
 use crate::frame::{Kind, Message, Scanner, Shape, Slot};
-use crate::record::{CallRecord, HopInfo, NotInjected, Outcome, SessionRecord, Target, Tenant};
+use crate::record::{
+    CallRecord, HopInfo, NotInjected, Outcome, SessionRecord, Target, Tenant, TraceContext,
+};
 use crate::tenant::{Offer, TenantRule};
 use crate::trace::context::Carriers;
 use crate::trace::{Carrier, Decision, decide, plan};
@@ -153,6 +155,21 @@ impl Hop {
             key,
             edits,
             injected: not_injected.is_none().then_some(decision),
+        })
+    }
+
+    /// The context of the one call that waits for its answer, as its receiver saw it: where all messages share a
+    /// stream, a request that comes back while a single call is open was sent inside of that call.
+    #[must_use]
+    pub fn cause(&self, scope: Scope, direction: Direction) -> Option<Carrier> {
+        let calls = lock(&self.calls);
+        let context = &calls.only(scope, direction)?.record.context;
+        Some(Carrier {
+            context: TraceContext {
+                span_id: context.pair_span_id.unwrap_or(context.context.span_id),
+                ..context.context
+            },
+            tracestate: context.tracestate.clone(),
         })
     }
 

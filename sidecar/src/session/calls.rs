@@ -123,6 +123,16 @@ impl Calls {
             .then(|| self.close(key))?
     }
 
+    /// The call that went this way and waits alone: of several nobody can say which one is meant.
+    pub fn only(&self, scope: Scope, direction: Direction) -> Option<&OpenCall> {
+        let here = |key: &Key| (key.scope, key.direction) == (scope, direction);
+        let mut waiting = self.open.iter().filter(|(key, _)| here(key));
+        match (waiting.next(), waiting.next()) {
+            (Some((_, call)), None) => Some(call),
+            _ => None,
+        }
+    }
+
     /// Every call of one session or exchange.
     pub fn take_scope(&mut self, scope: Scope) -> Vec<OpenCall> {
         self.open

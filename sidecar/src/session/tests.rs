@@ -3,7 +3,7 @@ use std::time::{Duration, Instant, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{ParentSource, Side};
+use crate::record::{CallContext, ParentSource, Side};
 
 const HERE: (Scope, Direction) = (Scope::Exchange(0), Direction::ToServer);
 
@@ -330,4 +330,37 @@ fn a_call_that_begins_after_the_end_is_recorded_too() {
     let records = records();
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].outcome, Outcome::Shutdown);
+}
+
+fn asked_back(hop: &Hop) -> Option<CallContext> {
+    let back = (HERE.0, Direction::ToClient);
+    let scanner = scan(r#"{"id":1,"method":"elicitation/create","params":{}}"#);
+    let arrival = Arrival {
+        cause: hop.cause(HERE.0, Direction::ToServer),
+        ..Arrival::default()
+    };
+    let now = at(Instant::now(), 0);
+    let opened = hop.open(&scanner.messages().next()?, back, &arrival, now)?;
+    Some(opened.injected?.call)
+}
+
+#[test]
+fn a_request_of_the_server_belongs_to_the_call_that_waits_alone() {
+    let (hop, _) = hop(10);
+    let now = at(Instant::now(), 0);
+    assert_eq!(
+        asked_back(&hop).unwrap().parent_source,
+        ParentSource::Root,
+        "no call waits"
+    );
+    let first = open(&hop, CALL, now).unwrap().injected.unwrap();
+    let back = asked_back(&hop).unwrap();
+    assert_eq!(back.parent_source, ParentSource::Call);
+    assert_eq!(back.parent, Some(first.outgoing));
+    open(&hop, &CALL.replace("\"id\":1", "\"id\":2"), now).unwrap();
+    assert_eq!(
+        asked_back(&hop).unwrap().parent_source,
+        ParentSource::Root,
+        "of two nobody can say which one"
+    );
 }

@@ -72,6 +72,9 @@ impl Relay {
                         .env
                         .clone()
                         .filter(|_| self.direction == Direction::ToServer),
+                    cause: (self.direction == Direction::ToClient)
+                        .then(|| self.hop.cause(self.scope, Direction::ToServer))
+                        .flatten(),
                     peers: self.lock_peers().clone(),
                     untouchable: (!line.held || scanner.overflowed())
                         .then_some(NotInjected::TooLarge),
