@@ -29,3 +29,5 @@ pub mod python;
 pub mod generate;
 
 pub mod splice;
+
+pub mod matrix;

@@ -22,6 +22,19 @@ pub fn python() -> PathBuf {
     present("TOOLSPAN_TEST_PYTHON", installed, "cargo xtask test")
 }
 
+/// The interpreter that has the first major version of `mcp`.
+#[must_use]
+pub fn python_1() -> PathBuf {
+    let installed = target().join("toolspan-test/python-1/bin/python");
+    present("TOOLSPAN_TEST_PYTHON_1", installed, "cargo xtask test")
+}
+
+/// A file under `tests/sdk`.
+#[must_use]
+pub fn sdk_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(name)
+}
+
 /// A file under `tests/python`.
 #[must_use]
 pub fn python_script(name: &str) -> PathBuf {

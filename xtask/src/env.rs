@@ -29,26 +29,37 @@ impl Env {
     /// OpenTelemetry SDKs, and the ClickHouse engine.
     pub fn python_with_engine(&self) -> Result<PathBuf> {
         self.python()?;
-        self.python_packages("requirements-engine.txt")
+        self.python_packages("python", "requirements-engine.txt")
     }
 
     /// An interpreter with the pinned packages of `tests/python/requirements.txt`.
     pub fn python(&self) -> Result<PathBuf> {
+        self.python_environment("python")?;
+        self.python_packages("python", "requirements.txt")
+    }
+
+    /// An interpreter with the first major version of `mcp`.
+    pub fn python_1(&self) -> Result<PathBuf> {
+        self.python_environment("python-1")?;
+        self.python_packages("python-1", "requirements-python-1.txt")
+    }
+
+    fn python_environment(&self, name: &str) -> Result<()> {
         let system = find_program("python3").context("python3 is not on PATH")?;
         let version = run_for_text(Command::new(&system).arg("--version"))?;
-        let stamp = self.home.join("python.stamp");
-        let venv = self.home.join("python");
+        let stamp = self.home.join(format!("{name}.stamp"));
+        let venv = self.home.join(name);
         if !venv.join("bin/python").exists() || !stamped(&stamp, &version) {
             println!("making a Python environment in {}", self.show(&venv));
             forget(&stamp, &venv)?;
             run(Command::new(&system).args(["-m", "venv"]).arg(&venv))?;
             fs::write(&stamp, version)?;
         }
-        self.python_packages("requirements.txt")
+        Ok(())
     }
 
-    fn python_packages(&self, list: &str) -> Result<PathBuf> {
-        let venv = self.home.join("python");
+    fn python_packages(&self, environment: &str, list: &str) -> Result<PathBuf> {
+        let venv = self.home.join(environment);
         let python = venv.join("bin/python");
         let wanted = self.root.join("tests/python").join(list);
         let text = read(&wanted)?;

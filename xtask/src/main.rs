@@ -9,7 +9,9 @@ mod bench;
 mod demo;
 mod env;
 mod fuzz;
+mod installed;
 mod leaks;
+mod matrix;
 mod started;
 mod test;
 
@@ -31,6 +33,8 @@ enum Job {
     Test(test::Args),
     /// Real servers, real clients, a store: the whole path in one command.
     Demo(demo::Args),
+    /// Every SDK as server and as client, with and without the sidecar: the table README shows.
+    Matrix(matrix::Args),
     /// Measure what a hop costs.
     Bench(bench::Args),
     /// Kill a thousand clients over each transport and look for what is left.
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().job {
         Job::Test(args) => test::run(&args),
         Job::Demo(args) => demo::run(&args),
+        Job::Matrix(args) => matrix::run(&args),
         Job::Bench(args) => bench::run(&args),
         Job::Leaks(args) => leaks::run(&args),
         Job::Fuzz(args) => fuzz::run(&args),

@@ -1,13 +1,13 @@
 //! Takes a checkout and what the machine has. Gives one verdict over everything that can be checked.
 //! Never skips in silence: what could not run is listed with its reason at the end, and fails the run.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
 use crate::env::{self, Env};
 use crate::fuzz;
+use crate::installed::{Installed, NotRun};
 
 /// Installs what the tests need, builds both programs, runs every test, then fuzzes.
 #[derive(clap::Args)]
@@ -32,18 +32,6 @@ pub struct Args {
     install_only: bool,
 }
 
-/// What a run could not do, and why.
-#[derive(Default)]
-struct NotRun {
-    reasons: Vec<String>,
-}
-
-impl NotRun {
-    fn note(&mut self, what: &str, why: &anyhow::Error) {
-        self.reasons.push(format!("{what}: {why:#}"));
-    }
-}
-
 pub fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     let env = Env::here()?;
@@ -64,25 +52,12 @@ pub fn run(args: &Args) -> Result<()> {
     verdict(failures, &not_run, started)
 }
 
-#[derive(Default)]
-struct Installed {
-    python: Option<PathBuf>,
-    node_dir: Option<PathBuf>,
-}
-
 fn install(env: &Env, not_run: &mut NotRun) -> Installed {
     let mut installed = Installed::default();
-    match env.python_with_engine() {
-        Ok(path) => installed.python = Some(path),
-        Err(why) => not_run.note(
-            "tests with Python peers and with the ClickHouse engine",
-            &why,
-        ),
-    }
-    match env.node_dir() {
-        Ok(path) => installed.node_dir = Some(path),
-        Err(why) => not_run.note("tests with Node servers", &why),
-    }
+    let python = env.python_with_engine();
+    let what = "tests with Python peers and with the ClickHouse engine";
+    installed.note("TOOLSPAN_TEST_PYTHON", python, what, not_run);
+    installed.sdks(env, not_run);
     if let Err(why) = env.debian("strace", "strace") {
         not_run.note("the proof by system-call trace", &why);
     }
@@ -99,12 +74,7 @@ fn run_tests(env: &Env, args: &Args, installed: &Installed) -> Result<()> {
     }
     cargo.env("TOOLSPAN_BIN", sidecar);
     cargo.env("TOOLSPAN_COLLECTOR_BIN", collector);
-    if let Some(python) = &installed.python {
-        cargo.env("TOOLSPAN_TEST_PYTHON", python);
-    }
-    if let Some(node_dir) = &installed.node_dir {
-        cargo.env("TOOLSPAN_TEST_NODE_DIR", node_dir);
-    }
+    installed.put_on(&mut cargo);
     if let Some(filter) = &args.filter {
         cargo.args(["--", filter]);
     }

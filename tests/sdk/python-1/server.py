@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Takes the command line of `server_side`. Gives the matrix's server on PyPI `mcp` 1. Never guesses."""
+
+import pathlib
+import sys
+import warnings
+
+from pydantic import BaseModel
+
+from mcp.server.fastmcp import Context, FastMCP
+from mcp.server.fastmcp.exceptions import ToolError
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "python"))
+
+import server_side
+
+server = FastMCP("matrix-python-1", log_level="CRITICAL")
+
+
+class Colour(BaseModel):
+    colour: str
+
+
+@server.tool()
+def echo(text: str) -> str:
+    """Give the text back."""
+    return text
+
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    """Give the sum."""
+    return a + b
+
+
+@server.tool()
+def fail(message: str) -> str:
+    """Answer with a result whose isError is true."""
+    raise ToolError(message)
+
+
+@server.tool()
+async def progress(n: int, ctx: Context) -> str:
+    """Report progress n times, then answer."""
+    for i in range(n):
+        await ctx.report_progress(i + 1, n)
+    return f"reported {n}"
+
+
+@server.tool()
+def trace(ctx: Context) -> str:
+    """Give the trace context that came with the call."""
+    request = ctx.request_context
+    meta = request.meta.model_extra if request.meta else None
+    return server_side.trace_seen(meta, getattr(request.request, "headers", None))
+
+
+@server.tool()
+async def ask(ctx: Context) -> str:
+    """Ask the client for a colour."""
+    answer = await ctx.elicit("Which colour?", Colour)
+    return f"{answer.action} {answer.data.colour}"
+
+
+@server.resource("fixture://note")
+def note() -> str:
+    """One resource."""
+    return "a note"
+
+
+@server.prompt()
+def greet(name: str) -> str:
+    """One prompt."""
+    return f"Say hello to {name}."
+
+
+async def websocket_app(scope, receive, send):
+    """The SDK's WebSocket transport is an ASGI application without a home of its own."""
+    from mcp.server.websocket import websocket_server
+
+    if scope["type"] != "websocket":
+        return
+    async with websocket_server(scope, receive, send) as (read, write):
+        low = server._mcp_server
+        await low.run(read, write, low.create_initialization_options())
+
+
+def main():
+    warnings.simplefilter("ignore")
+    args = server_side.arguments()
+    if args.transport == "stdio":
+        server.run("stdio")
+    elif args.transport == "http":
+        server_side.serve(server.streamable_http_app(), args.port_file)
+    elif args.transport == "sse":
+        server_side.serve(server.sse_app(), args.port_file)
+    else:
+        server_side.serve(websocket_app, args.port_file)
+
+
+main()

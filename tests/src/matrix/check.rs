@@ -1,0 +1,95 @@
+//! Takes what a client printed in both runs, and the spans. Gives the first thing that is not as it must be.
+//! Never compares the step whose answer is the trace context: that one has to differ, and how is checked here.
+
+use serde_json::Value;
+
+use super::cell::Cell;
+use super::column::Transport;
+use super::peers::Mark;
+use super::script::TRACE;
+use crate::otlp::Span;
+
+/// What the run through the sidecar gave.
+pub struct Through {
+    pub lines: Vec<Value>,
+    pub spans: Vec<Span>,
+}
+
+/// The two runs, line by line.
+///
+/// # Errors
+/// With the lines that differ, side by side.
+pub fn same(direct: &[Value], through: &[Value]) -> Result<(), String> {
+    let step = |lines: &[Value]| lines.iter().filter_map(name).map(str::to_owned).collect();
+    let (one, other): (Vec<String>, Vec<String>) = (step(direct), step(through));
+    if one != other || one.len() < 5 {
+        return Err(format!("steps direct: {one:?}\nsteps through: {other:?}"));
+    }
+    let differing: Vec<String> = direct
+        .iter()
+        .zip(through)
+        .filter(|(line, _)| name(line) != Some(TRACE))
+        .filter(|(one, other)| one != other)
+        .map(|(one, other)| format!("direct:  {one}\nthrough: {other}"))
+        .collect();
+    if differing.is_empty() {
+        return Ok(());
+    }
+    Err(differing.join("\n"))
+}
+
+/// All spans of the run in the client's trace, and the server under the sidecar's span of the call.
+///
+/// # Errors
+/// With what is elsewhere.
+pub fn one_trace(cell: Cell, mark: &Mark, through: &Through) -> Result<(), String> {
+    let calls: Vec<&Span> = through.spans.iter().filter(|span| span.is_call()).collect();
+    let astray: Vec<String> = calls
+        .iter()
+        .filter(|span| span.trace_id != mark.trace_id && must_join(cell, span))
+        .map(|span| format!("{} by {}", span.name, span.text("toolspan.parent.source")))
+        .collect();
+    if !astray.is_empty() {
+        return Err(format!("not in the client's trace: {astray:?}"));
+    }
+    let Some(line) = through.lines.iter().find(|line| name(line) == Some(TRACE)) else {
+        return Ok(());
+    };
+    let arrived = arrived(line).ok_or_else(|| format!("no trace context in {line}"))?;
+    let span = calls
+        .iter()
+        .find(|span| span.name == "tools/call trace")
+        .ok_or("no span of the call of `trace`")?;
+    let expected = format!("00-{}-{}-01", mark.trace_id, span.span_id);
+    let carriers: &[&str] = match cell.column.transport() {
+        Transport::Stdio | Transport::WebSocket => &["meta"],
+        Transport::Http | Transport::Sse => &["meta", "header"],
+    };
+    for carrier in carriers {
+        if arrived.get(carrier).and_then(Value::as_str) != Some(&expected) {
+            return Err(format!("{carrier} of {arrived} is not {expected}"));
+        }
+    }
+    let source = span.text("toolspan.parent.source");
+    if source != "meta" {
+        return Err(format!("the parent came from {source}, not from _meta"));
+    }
+    Ok(())
+}
+
+/// Over a WebSocket there is neither an environment nor a header: what an SDK sends without `_meta` begins a trace.
+fn must_join(cell: Cell, span: &Span) -> bool {
+    cell.column.transport() != Transport::WebSocket
+        || span.text("toolspan.parent.source") != "root"
+        || span.name.starts_with("tools/call ")
+}
+
+fn name(line: &Value) -> Option<&str> {
+    line.get("step")?.as_str()
+}
+
+/// The text of the answer of `trace` is JSON.
+fn arrived(line: &Value) -> Option<Value> {
+    let text = line.pointer("/result/content/0/text")?.as_str()?;
+    serde_json::from_str(text).ok()
+}

@@ -1,0 +1,102 @@
+//! Takes the ways MCP travels. Gives a column of the table each: a transport and the era spoken over it.
+//! Never names an SDK: who speaks what is said in `sdk`.
+
+/// How messages travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Stdio,
+    Http,
+    Sse,
+    WebSocket,
+}
+
+impl Transport {
+    /// Its name on the command line of every peer.
+    #[must_use]
+    pub fn argument(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::Http => "http",
+            Self::Sse => "sse",
+            Self::WebSocket => "ws",
+        }
+    }
+
+    /// Where a server of this address is found.
+    #[must_use]
+    pub fn url(self, address: &str) -> String {
+        match self {
+            Self::Stdio => String::new(),
+            Self::Http => format!("http://{address}/mcp"),
+            Self::Sse => format!("http://{address}/sse"),
+            Self::WebSocket => format!("ws://{address}/ws"),
+        }
+    }
+}
+
+/// Which handshake opens the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// `initialize`, up to 2025-11-25.
+    Legacy,
+    /// 2026-07-28.
+    Modern,
+}
+
+impl Era {
+    #[must_use]
+    pub fn argument(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Modern => "modern",
+        }
+    }
+}
+
+/// A column of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    StdioLegacy,
+    StdioModern,
+    HttpLegacy,
+    HttpModern,
+    Sse,
+}
+
+impl Column {
+    pub const ALL: [Self; 5] = [
+        Self::StdioLegacy,
+        Self::StdioModern,
+        Self::HttpLegacy,
+        Self::HttpModern,
+        Self::Sse,
+    ];
+
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::StdioLegacy => "stdio, legacy",
+            Self::StdioModern => "stdio, 2026-07-28",
+            Self::HttpLegacy => "HTTP, legacy",
+            Self::HttpModern => "HTTP, 2026-07-28",
+            Self::Sse => "HTTP+SSE",
+        }
+    }
+
+    #[must_use]
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::StdioLegacy | Self::StdioModern => Transport::Stdio,
+            Self::HttpLegacy | Self::HttpModern => Transport::Http,
+            Self::Sse => Transport::Sse,
+        }
+    }
+
+    #[must_use]
+    pub fn era(self) -> Era {
+        match self {
+            Self::StdioModern | Self::HttpModern => Era::Modern,
+            _ => Era::Legacy,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Takes a command line of the matrix. Gives a running server, or what a client printed.
+//! Never shares its mark with another cell: by it every process of a cell is found again.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::column::{Column, Transport};
+use super::sdk::Sdk;
+use crate::process::{
+    Guarded, PATIENCE, eventually, shell_code, wait_for_port_file, without_telemetry_variables,
+};
+
+/// A variable that every process of a cell inherits.
+const MARK: &str = "SDK_MATRIX_CELL";
+
+/// What one cell's processes have in common.
+#[derive(Debug)]
+pub struct Mark {
+    text: String,
+    /// The span that the client claims as its own.
+    pub traceparent: String,
+    pub trace_id: String,
+}
+
+impl Mark {
+    pub fn new() -> Self {
+        let trace_id = format!("{:032x}", fastrand::u128(1..));
+        Self {
+            text: trace_id.clone(),
+            traceparent: format!("00-{trace_id}-{:016x}-01", fastrand::u64(1..)),
+            trace_id,
+        }
+    }
+
+    pub fn variable(&self) -> (&'static str, &str) {
+        (MARK, &self.text)
+    }
+
+    fn put_on(&self, command: &mut Command) {
+        without_telemetry_variables(command);
+        command.env(MARK, &self.text);
+    }
+
+    /// The command lines of the cell's processes that still run.
+    fn running(&self) -> Vec<String> {
+        let wanted = format!("{MARK}={}", self.text);
+        let Ok(processes) = std::fs::read_dir("/proc") else {
+            return vec!["/proc cannot be read".to_owned()];
+        };
+        processes
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|folder| {
+                let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+                environment
+                    .split(|byte| *byte == 0)
+                    .any(|pair| pair == wanted.as_bytes())
+            })
+            .map(|folder| command_line(&folder))
+            .collect()
+    }
+
+    /// Waits until nothing of the cell runs.
+    ///
+    /// # Panics
+    /// When something is left running.
+    pub fn wait_for_no_one(&self) {
+        eventually("the end of every process of the cell", PATIENCE, || {
+            self.running().is_empty().then_some(())
+        });
+    }
+}
+
+fn command_line(folder: &Path) -> String {
+    let bytes = std::fs::read(folder.join("cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+/// Where a client finds its server.
+#[derive(Debug, Clone, Copy)]
+pub enum Goal<'a> {
+    Url(&'a str),
+    Command(&'a [PathBuf]),
+}
+
+/// Runs a client to its end, and gives the lines it printed.
+///
+/// # Errors
+/// When it does not end well, with what it said.
+pub fn run_client(
+    sdk: Sdk,
+    column: Column,
+    mark: &Mark,
+    script: &Value,
+    goal: Goal,
+) -> Result<Vec<Value>, String> {
+    let (mut command, folder) = (as_command(&sdk.client()), scratch());
+    let errors = folder.path().join("stderr");
+    let file = std::fs::File::create(&errors).expect("a file in the scratch folder");
+    command
+        .args(["--transport", column.transport().argument()])
+        .args(["--era", column.era().argument()])
+        .args(["--traceparent", &mark.traceparent])
+        .args(["--script", &script.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(file);
+    match goal {
+        Goal::Url(url) => command.args(["--url", url]),
+        Goal::Command(server) => command.arg("--").args(server),
+    };
+    mark.put_on(&mut command);
+    let mut process = Guarded::spawn(&mut command).expect("the client starts");
+    let reader = process.take_stdout().map(|mut out| {
+        std::thread::spawn(move || std::io::read_to_string(&mut out).expect("text"))
+    });
+    let code = shell_code(process.wait_for(PATIENCE * 2));
+    let text = reader.map_or_else(String::new, |reader| reader.join().expect("no panic"));
+    if code != 0 {
+        let said = std::fs::read_to_string(&errors).unwrap_or_default();
+        return Err(format!("the client ended with {code}: {text}\n{said}"));
+    }
+    text.lines()
+        .map(|line| serde_json::from_str(line).map_err(|error| format!("{line}: {error}")))
+        .collect()
+}
+
+/// A running server of an SDK.
+pub struct Server {
+    process: Guarded,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// # Panics
+    /// When it does not start.
+    pub fn start(sdk: Sdk, transport: Transport, mark: &Mark) -> Self {
+        let folder = scratch();
+        let port_file = folder.path().join("port");
+        let mut command = as_command(&sdk.server(transport));
+        command
+            .arg("--port-file")
+            .arg(&port_file)
+            .stdin(Stdio::piped());
+        mark.put_on(&mut command);
+        let mut process = Guarded::spawn(&mut command).expect("the server starts");
+        let address = wait_for_port_file(&port_file, &mut process)
+            .trim()
+            .to_owned();
+        Self {
+            process,
+            address,
+            _folder: folder,
+        }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends it in order.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn stop(mut self) {
+        drop(self.process.take_stdin());
+        self.process.wait();
+    }
+}
+
+fn as_command(line: &[PathBuf]) -> Command {
+    let (program, arguments) = line.split_first().expect("a command line has a program");
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
+
+fn scratch() -> TempDir {
+    tempfile::tempdir().expect("a scratch folder")
+}

@@ -1,0 +1,86 @@
+//! Takes the SDKs of the matrix. Gives what each speaks, and the command line of its server and its client.
+//! Never starts anything.
+
+use std::path::PathBuf;
+
+use super::column::{Column, Transport};
+use crate::programs;
+
+/// An SDK, real and pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sdk {
+    Python1,
+    Python2,
+}
+
+/// What an SDK plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Server,
+    Client,
+}
+
+impl Part {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+impl Sdk {
+    pub const ALL: [Self; 2] = [Self::Python1, Self::Python2];
+
+    /// Its folder under `tests/sdk`, and its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Python1 => "python-1",
+            Self::Python2 => "python-2",
+        }
+    }
+
+    /// How the table names it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Python1 => "Python `mcp` 1.30.0",
+            Self::Python2 => "Python `mcp` 2.3.0",
+        }
+    }
+
+    #[must_use]
+    pub fn speaks(self, _part: Part, column: Column) -> bool {
+        let modern = matches!(column, Column::StdioModern | Column::HttpModern);
+        match self {
+            Self::Python1 => !modern,
+            Self::Python2 => true,
+        }
+    }
+
+    /// What plays this part against all others over a transport.
+    pub(super) fn reference(_part: Part, _column: Column) -> Self {
+        Self::Python2
+    }
+
+    pub(super) fn server(self, transport: Transport) -> Vec<PathBuf> {
+        let mut command = self.program(Part::Server);
+        command.push(transport.argument().into());
+        command
+    }
+
+    pub(super) fn client(self) -> Vec<PathBuf> {
+        self.program(Part::Client)
+    }
+
+    fn program(self, part: Part) -> Vec<PathBuf> {
+        let script =
+            |end: &str| programs::sdk_file(&format!("{}/{}.{end}", self.name(), part.name()));
+        match self {
+            Self::Python1 => vec![programs::python_1(), script("py")],
+            Self::Python2 => vec![programs::python(), script("py")],
+        }
+    }
+}
