@@ -40,6 +40,9 @@ struct Running {
     stopper: Stopper,
     grpc: String,
     http: String,
+    /// Where the port file stands. The collector is not done with the folder when the file is there: it syncs it next,
+    /// and ends when that is impossible.
+    _scratch: tempfile::TempDir,
 }
 
 impl Running {
@@ -60,7 +63,7 @@ impl Running {
             assert!(Instant::now() < deadline, "no port file within 20 s");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        let text = std::fs::read_to_string(port_file).unwrap();
+        let text = std::fs::read_to_string(&port_file).unwrap();
         let address = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
             format!("http://{}", line.unwrap().trim())
@@ -70,6 +73,7 @@ impl Running {
             stopper,
             grpc: address("grpc"),
             http: address("http"),
+            _scratch: scratch,
         }
     }
 
