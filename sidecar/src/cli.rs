@@ -114,6 +114,9 @@ pub struct Listener {
     /// Write HOST:PORT to this file once we listen
     #[arg(long, value_name = "FILE")]
     port_file: Option<String>,
+    /// Serve probes, metrics and switches on this IP:PORT
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
     /// Allow an address that other machines reach
     #[arg(long)]
     allow_public: bool,
@@ -192,6 +195,7 @@ impl Listener {
             ("listen", self.listen),
             ("upstream", self.upstream),
             ("port_file", self.port_file),
+            ("admin", self.admin),
         ] {
             layer.flag(key, text.map(Value::Text));
         }

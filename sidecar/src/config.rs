@@ -4,9 +4,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::record::HopResource;
 use crate::tenant::TenantRule;
 
 mod layer;
@@ -146,6 +148,8 @@ impl Settings {
                 max_open_calls: top.number("max_open_calls", 1)?,
                 connect_timeout: top.seconds("connect_timeout_seconds")?,
             },
+            admin: top.socket("admin", top.switch("allow_public"))?,
+            drain: Duration::from_secs(top.number("drain_seconds", 0)? as u64),
             hops,
             stdio,
             warnings,
@@ -164,8 +168,12 @@ fn common(values: Values<'_>, service_name: Option<Arc<str>>) -> Result<HopCommo
         tenant: values.tenant_rule()?,
         side: values.side()?,
         span_pair: values.switch("span_pair"),
+        inject: values.switch("inject"),
         max_inject_bytes: values.number("max_inject_bytes", 0)?,
-        service_name,
+        resource: HopResource {
+            service_name,
+            attributes: values.attributes("resource_attributes")?,
+        },
     })
 }
 
@@ -213,7 +221,7 @@ fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettin
         ConfigError::Hops(format!("hop {which}: {what} is missing"))
     };
     let listen = values
-        .listen(allow_public)?
+        .socket("listen", allow_public)?
         .ok_or_else(|| missing("listen (--listen)"))?;
     let upstream = values
         .upstream()?

@@ -1,9 +1,11 @@
 //! Takes one word for each thing that happened. Gives the sums of the ledger: seen = recorded + dropped(by reason).
-//! Never allocates and never locks: every count is one relaxed atomic add.
+//! The lists at the end are what the exported metrics and the admin listener show: one name for one count everywhere.
+//! Never allocates on the path and never locks: every count is one relaxed atomic add.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::record::NotInjected;
+use crate::record::{NotInjected, names};
 
 /// Why a call that was seen has no span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,14 +18,17 @@ pub enum DropReason {
     PartialSuccess,
     /// The process ended before the export was answered.
     Shutdown,
+    /// An operator switched telemetry off, or nothing is exported at all.
+    SwitchedOff,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::QueueFull,
         Self::ExportFailed,
         Self::PartialSuccess,
         Self::Shutdown,
+        Self::SwitchedOff,
     ];
 
     #[must_use]
@@ -33,6 +38,7 @@ impl DropReason {
             Self::ExportFailed => "export_failed",
             Self::PartialSuccess => "partial_success",
             Self::Shutdown => "shutdown",
+            Self::SwitchedOff => "switched_off",
         }
     }
 }
@@ -54,6 +60,12 @@ pub struct Counters {
     pub tenant_unknown: AtomicU64,
     /// Request bodies we could not read at all (`Content-Encoding`), so no call was opened.
     pub unreadable: AtomicU64,
+    /// Exports of spans that the collector answered, and those it did not take.
+    pub exports_ok: AtomicU64,
+    pub exports_failed: AtomicU64,
+    /// Configurations that were read again and took effect, and those that changed nothing because they were wrong.
+    pub reloads_ok: AtomicU64,
+    pub reloads_failed: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
     not_injected: [AtomicU64; NotInjected::ALL.len()],
 }
@@ -84,5 +96,125 @@ impl Counters {
     #[must_use]
     pub fn not_injected(&self, reason: NotInjected) -> u64 {
         self.not_injected[reason as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// One count: its name, what it counts, and where it stands.
+pub struct Sum {
+    pub name: &'static str,
+    pub description: &'static str,
+    pub field: fn(&Counters) -> &AtomicU64,
+}
+
+/// Counts of one kind, told apart by a word.
+pub struct Parts {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// What the words are called.
+    pub label: &'static str,
+    pub values: fn(&Counters) -> Vec<(&'static str, u64)>,
+}
+
+/// Every count without a label.
+pub const SUMS: &[Sum] = &[
+    Sum {
+        name: names::CALLS_SEEN,
+        description: "Requests seen",
+        field: |c| &c.calls_seen,
+    },
+    Sum {
+        name: names::CALLS_EXPORTED,
+        description: "Calls whose span the collector acknowledged",
+        field: |c| &c.calls_exported,
+    },
+    Sum {
+        name: names::MESSAGES,
+        description: "JSON-RPC messages read",
+        field: |c| &c.messages,
+    },
+    Sum {
+        name: names::MESSAGES_MALFORMED,
+        description: "Lines, bodies and events that are no JSON-RPC",
+        field: |c| &c.malformed,
+    },
+    Sum {
+        name: names::MESSAGES_UNREADABLE,
+        description: "Request bodies in an encoding that is not read",
+        field: |c| &c.unreadable,
+    },
+    Sum {
+        name: names::TENANT_UNKNOWN,
+        description: "Calls without a valid tenant",
+        field: |c| &c.tenant_unknown,
+    },
+    Sum {
+        name: names::ANSWERS_LATE,
+        description: "Answers to no open call",
+        field: |c| &c.late_answers,
+    },
+];
+
+/// Every count with a label.
+pub const PARTS: &[Parts] = &[
+    Parts {
+        name: names::CALLS_DROPPED,
+        description: "Calls whose span was not stored, by reason",
+        label: names::REASON,
+        values: |c| {
+            let of = |reason: DropReason| (reason.as_str(), c.dropped(reason));
+            DropReason::ALL.into_iter().map(of).collect()
+        },
+    },
+    Parts {
+        name: names::INJECTION_SKIPPED,
+        description: "Requests that went on without our context, by reason",
+        label: names::REASON,
+        values: |c| {
+            let of = |reason: NotInjected| (reason.as_str(), c.not_injected(reason));
+            NotInjected::ALL.into_iter().map(of).collect()
+        },
+    },
+    Parts {
+        name: names::EXPORTS,
+        description: "Exports of spans, by what became of them",
+        label: names::RESULT,
+        values: |c| results(&c.exports_ok, &c.exports_failed),
+    },
+    Parts {
+        name: names::RELOADS,
+        description: "Configurations read again, by what became of them",
+        label: names::RESULT,
+        values: |c| results(&c.reloads_ok, &c.reloads_failed),
+    },
+];
+
+fn results(ok: &AtomicU64, failed: &AtomicU64) -> Vec<(&'static str, u64)> {
+    vec![("ok", Counters::get(ok)), ("failed", Counters::get(failed))]
+}
+
+/// How many of something there are now.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+/// One of them, for as long as this is held.
+#[derive(Debug)]
+pub struct Held(Arc<Gauge>);
+
+impl Gauge {
+    #[must_use]
+    pub fn hold(self: &Arc<Self>) -> Held {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Held(Arc::clone(self))
+    }
+
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

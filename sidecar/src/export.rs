@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::clock;
 use crate::counters::{Counters, DropReason};
 use crate::record::{CallRecord, SessionRecord};
+use crate::switches::Switches;
 
 mod alarm;
 mod attempt;
@@ -74,6 +75,7 @@ impl Telemetry {
     pub fn start(
         settings: ExportSettings,
         counters: Arc<Counters>,
+        switches: Arc<Switches>,
     ) -> Result<(Self, TelemetryOwner), ExportError> {
         if !settings.enabled {
             return Ok((
@@ -83,7 +85,7 @@ impl Telemetry {
         }
         let resources = Resources::new(settings.service_name.clone());
         let endpoint = settings.traces.endpoint.clone();
-        let with = Plan::new(&settings);
+        let with = Plan::new(&settings, switches);
         Self::start_with(with, counters, resources.clone(), move || {
             Otlp::new(&settings, resources).map_err(|error| ExportError::Exporter {
                 endpoint,
@@ -150,11 +152,11 @@ impl Telemetry {
 
     /// Queues the record of a finished call, or drops and counts it. Never blocks.
     pub fn record_call(&self, record: CallRecord) {
-        let Some(queue) = &self.0.queue else { return };
-        let reason = match queue.push(record) {
-            Push::Kept => return,
-            Push::Full => DropReason::QueueFull,
-            Push::Closed => DropReason::Shutdown,
+        let reason = match self.0.queue.as_ref().map(|queue| queue.push(record)) {
+            Some(Push::Kept) => return,
+            Some(Push::Full) => DropReason::QueueFull,
+            Some(Push::Closed) => DropReason::Shutdown,
+            None => DropReason::SwitchedOff,
         };
         self.0.counters.drop_calls(reason, 1);
     }
@@ -164,6 +166,13 @@ impl Telemetry {
         if let Some(queue) = &self.0.queue {
             queue.push_session(record);
         }
+    }
+
+    /// Calls that wait for the collector, and about how many bytes they hold.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        let held = self.0.queue.as_ref().map(|queue| queue.held());
+        held.map_or((0, 0), |held| (held.records, held.bytes))
     }
 
     #[must_use]
@@ -205,10 +214,11 @@ struct Plan {
     endpoint: String,
     metrics: bool,
     process_tenant: Option<Arc<str>>,
+    switches: Arc<Switches>,
 }
 
 impl Plan {
-    fn new(settings: &ExportSettings) -> Self {
+    fn new(settings: &ExportSettings, switches: Arc<Switches>) -> Self {
         Self {
             queue: settings.queue,
             pace: Pace {
@@ -219,6 +229,7 @@ impl Plan {
             endpoint: settings.traces.endpoint.clone(),
             metrics: settings.metrics.enabled,
             process_tenant: settings.process_tenant.clone(),
+            switches,
         }
     }
 }
@@ -254,7 +265,15 @@ fn export_until_closed<S: Sink>(
         Points::new(resources, temporality, &counters, plan.process_tenant)
     });
     let alarm = Alarm::new(&plan.endpoint);
-    let worker = Worker::new(queue, sink, counters, points, alarm, plan.pace);
+    let worker = Worker::new(
+        queue,
+        sink,
+        counters,
+        points,
+        alarm,
+        plan.pace,
+        plan.switches,
+    );
     let _starter_gone = started.send(Ok(()));
     runtime.block_on(worker.run());
     // A look-up of the collector's name may hang in a thread of its own: do not wait for it.

@@ -16,6 +16,8 @@ pub mod record;
 
 pub mod counters;
 
+pub mod switches;
+
 pub mod export;
 
 pub mod config;
@@ -25,5 +27,11 @@ pub mod cli;
 pub mod log;
 
 pub mod clock;
+
+pub mod admin;
+
+pub mod hops;
+
+pub mod life;
 
 pub mod sidecar;

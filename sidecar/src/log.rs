@@ -3,9 +3,8 @@
 //! Never writes to stdout, never starts a thread, and survives a stderr that is closed.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::OnceLock;
 
 use thiserror::Error;
 use tracing::{Event, Level, Subscriber};
@@ -17,12 +16,14 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry};
 
+mod file;
 mod stderr;
 
 use crate::config::{LogFormat, LogSettings};
 use crate::counters::{Counters, DropReason};
 use crate::export::exporter_events;
 use crate::record::NotInjected;
+use file::LogFile;
 use stderr::Stderr;
 
 /// Only our own crate speaks; libraries below it would speak for every message.
@@ -45,7 +46,12 @@ pub enum LogError {
 /// When the log file cannot be opened.
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     let file = match &settings.file {
-        Some(path) => Some(open(path.clone())?),
+        Some(path) => {
+            let file = LogFile::open(path.clone())?;
+            // Only the first log of a process is one that is ever reopened.
+            let _first = OPENED.set(file.clone());
+            Some(file)
+        }
         None => None,
     };
     let default = if file.is_some() {
@@ -55,8 +61,8 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     };
     let level = settings.level.unwrap_or(default);
     let output: Box<dyn Layer<Registry> + Send + Sync> = match (file, settings.format) {
-        (Some(file), LogFormat::Text) => text(Arc::new(file), level),
-        (Some(file), LogFormat::Json) => json(Arc::new(file), level),
+        (Some(file), LogFormat::Text) => text(file, level),
+        (Some(file), LogFormat::Json) => json(file, level),
         (None, LogFormat::Text) => prefixed(Stderr, level),
         (None, LogFormat::Json) => json(Stderr, level),
     };
@@ -64,9 +70,15 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     Ok(())
 }
 
-fn open(path: PathBuf) -> Result<File, LogError> {
-    let file = OpenOptions::new().create(true).append(true).open(&path);
-    file.map_err(|source| LogError::File { path, source })
+/// The log file of this process, for who rotates it.
+static OPENED: OnceLock<LogFile> = OnceLock::new();
+
+/// Opens the log file anew, under the name it had: the old one was moved away.
+///
+/// # Errors
+/// When it cannot be opened; then the log goes on in the old one.
+pub fn reopen() -> Result<(), LogError> {
+    OPENED.get().map_or(Ok(()), LogFile::reopen)
 }
 
 type Output = Box<dyn Layer<Registry> + Send + Sync>;
@@ -146,6 +158,7 @@ pub fn summary(counters: &Counters) {
         dropped_export_failed = dropped(DropReason::ExportFailed),
         dropped_partial_success = dropped(DropReason::PartialSuccess),
         dropped_shutdown = dropped(DropReason::Shutdown),
+        dropped_switched_off = dropped(DropReason::SwitchedOff),
         messages = Counters::get(&counters.messages),
         malformed = Counters::get(&counters.malformed),
         late_answers = Counters::get(&counters.late_answers),
@@ -158,6 +171,7 @@ pub fn summary(counters: &Counters) {
         not_injected_params_not_object = skipped(NotInjected::ParamsNotObject),
         not_injected_meta_not_object = skipped(NotInjected::MetaNotObject),
         not_injected_in_response = skipped(NotInjected::InResponse),
+        not_injected_switched_off = skipped(NotInjected::SwitchedOff),
         "summary"
     );
 }

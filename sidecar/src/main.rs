@@ -57,12 +57,16 @@ fn run_http(http: Http) -> anyhow::Result<ExitCode> {
     let file = http.common.config.clone();
     let mut flags = http.common.layer();
     http.listener.add_to(&mut flags);
-    let mut settings = load(flags, file, Mode::Http)?;
-    settings.name_after_upstreams();
-    // Nobody else writes to our stderr here, and who starts a proxy wants to see where it listens.
-    settings.log.level.get_or_insert(tracing::Level::INFO);
+    let read = || {
+        let mut settings = load(flags.clone(), file.clone(), Mode::Http)?;
+        settings.name_after_upstreams();
+        // Nobody else writes to our stderr here, and who starts a proxy wants to see where it listens.
+        settings.log.level.get_or_insert(tracing::Level::INFO);
+        Ok(settings)
+    };
+    let settings = read()?;
     open_log(&settings)?;
-    sidecar::run_http(settings)
+    sidecar::run_http(settings, &read)
 }
 
 fn run_config(action: Action) -> anyhow::Result<ExitCode> {

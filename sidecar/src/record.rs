@@ -137,10 +137,12 @@ pub enum NotInjected {
     MetaNotObject,
     /// A request of the server inside a response stream, which is never touched.
     InResponse,
+    /// An operator switched injection off, or the hop is set not to inject.
+    SwitchedOff,
 }
 
 impl NotInjected {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TooLarge,
         Self::ContentEncoding,
         Self::ContentDigest,
@@ -148,6 +150,7 @@ impl NotInjected {
         Self::ParamsNotObject,
         Self::MetaNotObject,
         Self::InResponse,
+        Self::SwitchedOff,
     ];
 
     #[must_use]
@@ -160,6 +163,7 @@ impl NotInjected {
             Self::ParamsNotObject => "params_not_object",
             Self::MetaNotObject => "meta_not_object",
             Self::InResponse => "in_response",
+            Self::SwitchedOff => "switched_off",
         }
     }
 }
@@ -177,8 +181,19 @@ pub struct HopInfo {
     /// The server behind the hop; reported on CLIENT spans and metrics.
     pub server_address: Option<Arc<str>>,
     pub server_port: Option<u16>,
-    /// `service.name` of this hop alone, where a process has several.
+    /// What the hop says of itself where it differs from the process.
+    pub resource: Arc<HopResource>,
+}
+
+/// Names and values.
+pub type Attributes = Box<[(Box<str>, Box<str>)]>;
+
+/// The resource of one hop's spans, as far as it is not that of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct HopResource {
     pub service_name: Option<Arc<str>>,
+    /// Over those of `OTEL_RESOURCE_ATTRIBUTES`.
+    pub attributes: Attributes,
 }
 
 /// One finished call: a request and its end. Everything a span and a metric point need.

@@ -3,6 +3,7 @@
 
 pub mod calls;
 pub mod peers;
+pub mod view;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -11,13 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Moment;
-use crate::counters::Counters;
+use crate::counters::{Counters, DropReason};
 use crate::export::Telemetry;
 use crate::frame::line::Edit;
 use crate::frame::{Kind, Message, Scanner, Shape, Slot};
 use crate::record::{
     CallRecord, HopInfo, NotInjected, Outcome, SessionRecord, Target, Tenant, TraceContext,
 };
+use crate::switches::{Switch, Switches};
 use crate::tenant::{Offer, TenantRule};
 use crate::trace::context::Carriers;
 use crate::trace::{Carrier, Decision, decide, plan};
@@ -35,12 +37,13 @@ pub struct Hop {
     pub tenant: TenantRule,
     pub max_inject_bytes: usize,
     telemetry: Telemetry,
-    calls: Mutex<Calls>,
-    sessions: Mutex<Sessions>,
+    switches: Arc<Switches>,
+    calls: Arc<Mutex<Calls>>,
+    sessions: Arc<Mutex<Sessions>>,
     random: Mutex<fastrand::Rng>,
     /// Keys the hash of session ids, which are credentials.
     session_key: RandomState,
-    exchanges: AtomicU64,
+    exchanges: Arc<AtomicU64>,
 }
 
 /// How a request came.
@@ -88,17 +91,44 @@ impl Hop {
         max_inject_bytes: usize,
         max_open_calls: usize,
         telemetry: Telemetry,
+        switches: Arc<Switches>,
     ) -> Self {
         Self {
             info: Arc::new(info),
             tenant,
             max_inject_bytes,
             telemetry,
-            calls: Mutex::new(Calls::new(max_open_calls)),
-            sessions: Mutex::new(Sessions::new(max_open_calls)),
+            switches,
+            calls: Arc::new(Mutex::new(Calls::new(max_open_calls))),
+            sessions: Arc::new(Mutex::new(Sessions::new(max_open_calls))),
             random: Mutex::new(fastrand::Rng::new()),
             session_key: RandomState::new(),
-            exchanges: AtomicU64::new(0),
+            exchanges: Arc::default(),
+        }
+    }
+
+    /// The same hop under other settings: what is open stays open, and an answer finds its call by either.
+    #[must_use]
+    pub fn renewed(
+        &self,
+        info: HopInfo,
+        tenant: TenantRule,
+        max_inject_bytes: usize,
+        max_open_calls: usize,
+    ) -> Self {
+        lock(&self.calls).set_max(max_open_calls);
+        lock(&self.sessions).set_max(max_open_calls);
+        Self {
+            info: Arc::new(info),
+            tenant,
+            max_inject_bytes,
+            telemetry: self.telemetry.clone(),
+            switches: Arc::clone(&self.switches),
+            calls: Arc::clone(&self.calls),
+            sessions: Arc::clone(&self.sessions),
+            random: Mutex::new(fastrand::Rng::new()),
+            session_key: self.session_key.clone(),
+            exchanges: Arc::clone(&self.exchanges),
         }
     }
 
@@ -192,6 +222,9 @@ impl Hop {
         arrival: &Arrival<'_>,
         decision: &Decision,
     ) -> Result<Vec<Edit>, NotInjected> {
+        if !self.switches.is_on(Switch::Injection) {
+            return Err(NotInjected::SwitchedOff);
+        }
         if let Some(reason) = arrival.untouchable {
             return Err(reason);
         }
@@ -350,14 +383,25 @@ impl Hop {
         for call in open {
             self.end(call, outcome, 0, now);
         }
-        for session in lock(&self.sessions).drain(&self.info, now) {
-            self.telemetry.record_session(session);
+        let sessions = lock(&self.sessions).drain(&self.info, now);
+        for session in sessions {
+            self.record_session(session);
         }
     }
 
     fn end(&self, call: OpenCall, outcome: Outcome, response_bytes: u64, now: Moment) {
-        self.telemetry
-            .record_call(call.end(outcome, response_bytes, now));
+        if self.switches.is_on(Switch::Telemetry) {
+            self.telemetry
+                .record_call(call.end(outcome, response_bytes, now));
+        } else {
+            self.counters().drop_calls(DropReason::SwitchedOff, 1);
+        }
+    }
+
+    fn record_session(&self, session: SessionRecord) {
+        if self.switches.is_on(Switch::Telemetry) {
+            self.telemetry.record_session(session);
+        }
     }
 
     /// What is known of the peers of a session.
@@ -370,7 +414,7 @@ impl Hop {
     pub fn begin_session(&self, session: u64, answered: &Answered) {
         let evicted = lock(&self.sessions).begin(session, answered, &self.info);
         if let Some(evicted) = evicted {
-            self.telemetry.record_session(evicted);
+            self.record_session(evicted);
         }
     }
 
@@ -388,7 +432,7 @@ impl Hop {
         let record: Option<SessionRecord> =
             lock(&self.sessions).end(session, &self.info, error_type, now);
         if let Some(record) = record {
-            self.telemetry.record_session(record);
+            self.record_session(record);
         }
     }
 

@@ -12,34 +12,27 @@
 //! Never waits for telemetry: a call's record is dropped, and counted, before a byte of traffic is late.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::error;
 
-use crate::clock;
-use crate::config::{HopCommon, HopSettings, Settings};
+use crate::admin::Board;
+use crate::config::Settings;
 use crate::counters::Counters;
 use crate::export::{ExportSettings, Telemetry, TelemetryOwner};
+use crate::hops::{hop_info, new_hop};
+use crate::life::{self, Reread};
 use crate::log;
-use crate::record::{HopInfo, Outcome};
-use crate::session::Hop;
-use crate::tap::http::{Front, Proxy, Upstream, serve};
+use crate::switches::{Switch, Switches};
 use crate::tap::stdio;
 use crate::tap::stdio::guard::{self, Exit};
 use crate::trace::Carrier;
 
 /// What open calls and queued spans get at the end.
 const FLUSH: Duration = Duration::from_secs(1);
-/// How long streams may go on after the first signal.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs a command between a client and its standard streams. The process must have one thread.
 ///
@@ -48,20 +41,15 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub fn run_stdio(settings: Settings, command: &[OsString]) -> anyhow::Result<ExitCode> {
     let guard = guard::spawn(command).context("cannot make a process for the command")?;
     let counters = Arc::new(Counters::default());
-    let (telemetry, owner) = start_telemetry(settings.telemetry, &counters);
-    let info = HopInfo {
-        network_transport: "pipe",
-        network_protocol_name: None,
-        network_protocol_version: None,
-        server_address: None,
-        server_port: None,
-        ..hop_info(&settings.stdio)
-    };
+    let switches = Arc::new(Switches::default());
+    switches.set(Switch::Injection, settings.stdio.inject);
+    let (telemetry, owner) = start_telemetry(settings.telemetry, &counters, &switches);
     let hop = Arc::new(new_hop(
-        info,
+        hop_info(&settings.stdio),
         &settings.stdio,
         settings.limits.max_open_calls,
         telemetry,
+        &switches,
     ));
     let env = |name: &str| std::env::var(name).ok();
     let parent = Carrier::read(env("TRACEPARENT").as_deref(), env("TRACESTATE").as_deref());
@@ -80,29 +68,29 @@ pub fn run_stdio(settings: Settings, command: &[OsString]) -> anyhow::Result<Exi
     Ok(ExitCode::from(exit.code()))
 }
 
-/// Runs the reverse proxies until a signal; a second signal ends at once.
+/// Runs the hops that listen until a signal; a second signal ends at once. `reread` gives the settings anew.
 ///
 /// # Errors
 /// When an address cannot be bound.
-pub fn run_http(settings: Settings) -> anyhow::Result<ExitCode> {
+pub fn run_http(settings: Settings, reread: Reread<'_>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
+    let disabled = settings.disabled;
     let counters = Arc::new(Counters::default());
-    let (telemetry, owner) = if settings.disabled {
+    let switches = Arc::new(Switches::default());
+    let (telemetry, owner) = if disabled {
         (Telemetry::without_export(Arc::clone(&counters)), None)
     } else {
-        start_telemetry(settings.telemetry.clone(), &counters)
+        start_telemetry(settings.telemetry.clone(), &counters, &switches)
     };
-    let hops = runtime.block_on(run_hops(&settings, &telemetry))?;
-    for hop in hops {
-        hop.end_all(Outcome::Shutdown, clock::now());
-    }
+    let board = Arc::new(Board::new(Arc::clone(&counters), telemetry, switches));
+    runtime.block_on(life::run(settings, &board, reread))?;
     if let Some(owner) = owner {
         owner.finish(FLUSH);
     }
-    if !settings.disabled {
+    if !disabled {
         log::summary(&counters);
     }
     Ok(ExitCode::SUCCESS)
@@ -112,103 +100,13 @@ pub fn run_http(settings: Settings) -> anyhow::Result<ExitCode> {
 fn start_telemetry(
     settings: ExportSettings,
     counters: &Arc<Counters>,
+    switches: &Arc<Switches>,
 ) -> (Telemetry, Option<TelemetryOwner>) {
-    match Telemetry::start(settings, Arc::clone(counters)) {
+    match Telemetry::start(settings, Arc::clone(counters), Arc::clone(switches)) {
         Ok((telemetry, owner)) => (telemetry, Some(owner)),
         Err(error) => {
             error!(%error, "nothing will be exported; traffic goes on");
             (Telemetry::without_export(Arc::clone(counters)), None)
         }
     }
-}
-
-async fn run_hops(settings: &Settings, telemetry: &Telemetry) -> anyhow::Result<Vec<Arc<Hop>>> {
-    let (stop, stopped) = watch::channel(false);
-    let mut serving = JoinSet::new();
-    let mut hops = Vec::new();
-    for hop in &settings.hops {
-        let listener = bind(hop.listen).await?;
-        let address = listener.local_addr()?;
-        let proxy = Arc::new(proxy(hop, settings, telemetry));
-        hops.extend(proxy.hop.clone());
-        info!(%address, upstream = %proxy.upstream.authority(), "listening");
-        if let Some(file) = &hop.port_file {
-            write_port_file(file, address)?;
-        }
-        serving.spawn(serve(listener, Front::Proxy(proxy), stopped.clone()));
-    }
-    drop(stopped);
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    info!("stopping: open exchanges may end");
-    stop.send_replace(true);
-    let drained = async { while serving.join_next().await.is_some() {} };
-    tokio::select! {
-        () = drained => {}
-        () = tokio::time::sleep(DRAIN) => warn!(after = ?DRAIN, "ending with open streams"),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(hops)
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: is another program there? choose another address with --listen")
-    })
-}
-
-/// Written beside and renamed, so that who waits for it never reads half of it.
-fn write_port_file(file: &std::path::Path, address: SocketAddr) -> anyhow::Result<()> {
-    let beside = file.with_extension("tmp");
-    std::fs::write(&beside, format!("{address}\n"))
-        .and_then(|()| std::fs::rename(&beside, file))
-        .with_context(|| format!("cannot write the port file {}", file.display()))
-}
-
-fn proxy(settings: &HopSettings, all: &Settings, telemetry: &Telemetry) -> Proxy {
-    let upstream = Upstream {
-        host: settings.upstream.host.clone(),
-        port: settings.upstream.port,
-        connect_timeout: all.limits.connect_timeout,
-    };
-    let info = HopInfo {
-        server_address: Some(upstream.host.as_str().into()),
-        server_port: Some(upstream.port),
-        ..hop_info(&settings.common)
-    };
-    let hop = (!all.disabled).then(|| {
-        let max = all.limits.max_open_calls;
-        Arc::new(new_hop(info, &settings.common, max, telemetry.clone()))
-    });
-    Proxy { hop, upstream }
-}
-
-fn hop_info(common: &HopCommon) -> HopInfo {
-    HopInfo {
-        side: common.side,
-        span_pair: common.span_pair,
-        network_transport: "tcp",
-        network_protocol_name: Some("http"),
-        network_protocol_version: Some("1.1"),
-        server_address: None,
-        server_port: None,
-        service_name: common.service_name.clone(),
-    }
-}
-
-fn new_hop(info: HopInfo, common: &HopCommon, max_open_calls: usize, telemetry: Telemetry) -> Hop {
-    Hop::new(
-        info,
-        common.tenant.clone(),
-        common.max_inject_bytes,
-        max_open_calls,
-        telemetry,
-    )
 }

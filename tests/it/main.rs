@@ -7,6 +7,7 @@ mod crash;
 mod faults;
 mod house;
 mod kill_switch;
+mod life;
 mod matrix;
 mod process;
 mod stores;

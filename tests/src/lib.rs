@@ -24,6 +24,8 @@ pub mod collector;
 
 pub mod sidecar;
 
+pub mod fleet;
+
 pub mod python;
 
 pub mod generate;

@@ -40,6 +40,7 @@ impl Summary {
             "dropped_export_failed",
             "dropped_partial_success",
             "dropped_shutdown",
+            "dropped_switched_off",
         ]
         .iter()
         .map(|name| self.count(name))
@@ -155,12 +156,30 @@ impl Log {
         assert!(found.is_none(), "the log has {found:?}");
     }
 
-    fn find(&self, message: &str) -> Option<Value> {
+    /// The fields of every line with this message, oldest first.
+    #[must_use]
+    pub fn all(&self, message: &str) -> Vec<Value> {
         self.text()
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
             .map(flatten)
-            .rfind(|fields| fields.get("message").and_then(Value::as_str) == Some(message))
+            .filter(|fields| fields.get("message").and_then(Value::as_str) == Some(message))
+            .collect()
+    }
+
+    fn find(&self, message: &str) -> Option<Value> {
+        self.all(message).pop()
+    }
+
+    /// Moves the file away, as a program that rotates logs does, and gives its new place.
+    ///
+    /// # Panics
+    /// When it cannot be moved.
+    #[must_use]
+    pub fn rotate(&self) -> PathBuf {
+        let old = self.file.with_extension("1");
+        std::fs::rename(&self.file, &old).expect("the log can be moved");
+        old
     }
 }
 

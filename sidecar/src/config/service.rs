@@ -34,7 +34,18 @@ impl Settings {
         } in &mut self.hops
         {
             let name = || upstream.authority.as_str().into();
-            common.service_name.get_or_insert_with(name);
+            common.resource.service_name.get_or_insert_with(name);
+        }
+    }
+
+    /// Gives hops the service name that the process would have, where it differs from the one the process started with.
+    pub fn name_hops_anew(&mut self, started_with: Option<&str>) {
+        let now = self.telemetry.service_name.as_deref();
+        if let Some(now) = now.filter(|_| now != started_with) {
+            for hop in &mut self.hops {
+                let name = &mut hop.common.resource.service_name;
+                name.get_or_insert_with(|| now.into());
+            }
         }
     }
 }

@@ -3,11 +3,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::export::ExportSettings;
-use crate::record::Side;
+use crate::record::{HopResource, Side};
 use crate::tenant::TenantRule;
 
 /// Everything the process was told.
@@ -18,6 +17,10 @@ pub struct Settings {
     pub telemetry: ExportSettings,
     pub log: LogSettings,
     pub limits: Limits,
+    /// Where the admin listener of `toolspan http` listens, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// How long open streams may go on after the first signal.
+    pub drain: Duration,
     /// The hops of `toolspan http`.
     pub hops: Vec<HopSettings>,
     /// The hop of `toolspan stdio`.
@@ -53,9 +56,10 @@ pub struct HopCommon {
     pub tenant: TenantRule,
     pub side: Side,
     pub span_pair: bool,
+    pub inject: bool,
     pub max_inject_bytes: usize,
-    /// `service.name` of this hop alone, as its `[[hop]]` says.
-    pub service_name: Option<Arc<str>>,
+    /// `service.name` and attributes of this hop alone, as its `[[hop]]` says.
+    pub resource: HopResource,
 }
 
 /// One hop of `toolspan http`.

@@ -82,8 +82,9 @@ fn defaults_are_those_that_are_documented() {
         tenant: TenantRule::None,
         side: Side::Server,
         span_pair: false,
+        inject: true,
         max_inject_bytes: 4_194_304,
-        service_name: None,
+        resource: HopResource::default(),
     };
     assert_eq!(settings.stdio, hop);
 }
@@ -202,7 +203,7 @@ fn hops_of_a_file_take_its_top_as_defaults() {
     };
     assert_eq!(one.name, "one");
     assert_eq!(one.common.tenant, TenantRule::Fixed("top".into()));
-    assert_eq!(one.common.service_name, None);
+    assert_eq!(one.common.resource.service_name, None);
     assert_eq!(
         (one.upstream.host.as_str(), one.upstream.port),
         ("localhost", 3000)
@@ -210,7 +211,7 @@ fn hops_of_a_file_take_its_top_as_defaults() {
     assert_eq!(one.upstream.authority, "localhost:3000");
     assert_eq!(two.name, "[::1]:8081");
     assert_eq!(two.common.tenant, TenantRule::Baggage("tenant.id".into()));
-    assert_eq!(two.common.service_name.as_deref(), Some("billing"));
+    assert_eq!(two.common.resource.service_name.as_deref(), Some("billing"));
     assert!(two.common.span_pair);
     assert_eq!((two.upstream.host.as_str(), two.upstream.port), ("::1", 80));
     assert_eq!(settings.telemetry.service_name.as_deref(), Some("shop"));
@@ -237,7 +238,7 @@ fn flags_describe_one_hop_and_no_more() {
     // The service's name in the environment is that of the process.
     let named = World::new(TWO_HOPS, &[("OTEL_SERVICE_NAME", "env")], &[]).load(Mode::Http);
     assert_eq!(named.telemetry.service_name.as_deref(), Some("env"));
-    assert_eq!(named.hops[0].common.service_name, None);
+    assert_eq!(named.hops[0].common.resource.service_name, None);
 }
 
 #[test]
@@ -410,4 +411,77 @@ fn every_default_can_be_read() {
         let file = format!("{} = {default}", option.key);
         World::new(&file, &[], &[]).load(Mode::Check);
     }
+}
+
+#[test]
+fn attributes_of_a_resource_are_pairs_and_hops_have_their_own() {
+    let file = "
+resource_attributes = \"deployment.environment=test\"
+[[hop]]
+listen = \"127.0.0.1:1\"
+upstream = \"http://a:1\"
+inject = false
+[[hop]]
+listen = \"127.0.0.1:2\"
+upstream = \"http://b:1\"
+resource_attributes = \"k8s.pod.name = a%2Cb , x=\"
+";
+    let settings = World::new(file, &[], &[]).load(Mode::Http);
+    let of = |index: usize| {
+        let common = &settings.hops[index].common;
+        let pairs = common.resource.attributes.iter();
+        let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
+        (common.inject, pairs.collect::<Vec<_>>())
+    };
+    assert_eq!(
+        of(0),
+        (false, vec!["deployment.environment=test".to_owned()])
+    );
+    assert_eq!(
+        of(1),
+        (true, vec!["k8s.pod.name=a,b".to_owned(), "x=".to_owned()])
+    );
+    for (wrong, problem) in [
+        ("a", "must be name=value,name=value"),
+        ("=b", "must be name=value,name=value"),
+        (
+            "service.name=x",
+            "cannot hold service.name: it has a setting of its own, or is given by the process",
+        ),
+    ] {
+        let file = format!("resource_attributes = {wrong:?}");
+        let error = World::new(&file, &[], &[]).error(Mode::Stdio);
+        assert_eq!(error, format!("FILE: `resource_attributes`: {problem}"));
+    }
+}
+
+#[test]
+fn the_admin_listener_is_none_by_default_and_loopback_by_default() {
+    let hop = "[[hop]]\nlisten = \"127.0.0.1:1\"\nupstream = \"http://a:1\"\n";
+    let settings = World::new(hop, &[], &[]).load(Mode::Http);
+    assert_eq!(settings.admin, None);
+    assert_eq!(settings.drain, Duration::from_secs(25));
+    let admin = [("TOOLSPAN_ADMIN", "127.0.0.1:9")];
+    let settings = World::new(hop, &admin, &[]).load(Mode::Http);
+    assert_eq!(settings.admin, Some("127.0.0.1:9".parse().unwrap()));
+    let public = [("TOOLSPAN_ADMIN", "0.0.0.0:9")];
+    let error = World::new(hop, &public, &[]).error(Mode::Http);
+    assert!(
+        error.starts_with("TOOLSPAN_ADMIN: 0.0.0.0:9 can be reached"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_reload_names_hops_anew_only_where_the_name_differs() {
+    let hop = |upstream: &str| {
+        let file =
+            format!("[[hop]]\nlisten = \"127.0.0.1:1\"\nupstream = \"http://{upstream}:1\"\n");
+        let mut settings = World::new(&file, &[], &[]).load(Mode::Http);
+        settings.name_after_upstreams();
+        settings.name_hops_anew(Some("shop"));
+        settings.hops[0].common.resource.service_name.clone()
+    };
+    assert_eq!(hop("shop"), None);
+    assert_eq!(hop("billing").as_deref(), Some("billing"));
 }

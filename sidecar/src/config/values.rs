@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::Side;
+use percent_encoding::percent_decode_str;
+
+use crate::record::{Attributes, Side, names};
 use crate::tenant::{TenantRule, valid_name};
 
 use super::layer::{Given, Layer, Origin, Value};
@@ -130,8 +132,43 @@ impl Values<'_> {
         }
     }
 
-    pub(crate) fn listen(&self, allow_public: bool) -> Result<Option<SocketAddr>, ConfigError> {
-        let Some((text, origin)) = self.text("listen") else {
+    /// Pairs of a name and a percent-encoded value, as `OTEL_RESOURCE_ATTRIBUTES` holds them.
+    pub(crate) fn attributes(&self, key: &'static str) -> Result<Attributes, ConfigError> {
+        let Some((text, origin)) = self.text(key) else {
+            return Ok(Box::default());
+        };
+        let pairs = text.split(',').map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+            Some((name.trim().into(), Box::from(&*value)))
+                .filter(|(name, _): &(Box<str>, _)| !name.is_empty())
+        });
+        let pairs: Attributes = pairs
+            .collect::<Option<_>>()
+            .ok_or_else(|| ConfigError::invalid(&origin, "must be name=value,name=value"))?;
+        let own = [
+            names::SERVICE_NAME,
+            names::SERVICE_INSTANCE_ID,
+            names::TENANT_ID,
+        ];
+        match pairs.iter().find(|(name, _)| own.contains(&&**name)) {
+            Some((name, _)) => Err(ConfigError::invalid(
+                &origin,
+                format!(
+                    "cannot hold {name}: it has a setting of its own, or is given by the process"
+                ),
+            )),
+            None => Ok(pairs),
+        }
+    }
+
+    /// An address to listen on.
+    pub(crate) fn socket(
+        &self,
+        key: &'static str,
+        allow_public: bool,
+    ) -> Result<Option<SocketAddr>, ConfigError> {
+        let Some((text, origin)) = self.text(key) else {
             return Ok(None);
         };
         let address: SocketAddr = match text.strip_prefix("localhost:") {

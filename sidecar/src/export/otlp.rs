@@ -16,6 +16,8 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 
+use crate::record::HopResource;
+
 use super::resource::Resources;
 use super::settings::{ExportSettings, Protocol, Secret, SignalSettings};
 
@@ -23,7 +25,7 @@ use super::settings::{ExportSettings, Protocol, Secret, SignalSettings};
 pub(super) trait Sink: Send + Sync + 'static {
     fn export_spans(
         &self,
-        service: Option<Arc<str>>,
+        resource: Arc<HopResource>,
         spans: Vec<SpanData>,
     ) -> impl Future<Output = Result<(), String>> + Send;
 
@@ -35,7 +37,10 @@ pub(super) trait Sink: Send + Sync + 'static {
     fn temporality(&self) -> Temporality;
 }
 
-type SpanExporters = HashMap<Option<Arc<str>>, Arc<SpanExporter>>;
+type SpanExporters = HashMap<Arc<HopResource>, Arc<SpanExporter>>;
+
+/// Exporters that are kept: more than there are hops, and old ones of reloads go.
+const MAX_EXPORTERS: usize = 128;
 
 pub(super) struct Otlp {
     traces: SignalSettings,
@@ -59,22 +64,25 @@ impl Otlp {
             spans: Mutex::default(),
             points,
         };
-        otlp.span_exporter(None)?;
+        otlp.span_exporter(Arc::default())?;
         Ok(otlp)
     }
 
     fn span_exporter(
         &self,
-        service: Option<Arc<str>>,
+        resource: Arc<HopResource>,
     ) -> Result<Arc<SpanExporter>, ExporterBuildError> {
         let mut exporters = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(exporter) = exporters.get(&service) {
+        if let Some(exporter) = exporters.get(&resource) {
             return Ok(Arc::clone(exporter));
         }
         let mut exporter = span_exporter(&self.traces, &self.headers)?;
-        exporter.set_resource(&self.resources.of(service.as_deref()));
+        exporter.set_resource(&self.resources.of(&resource));
         let exporter = Arc::new(exporter);
-        exporters.insert(service, Arc::clone(&exporter));
+        if exporters.len() >= MAX_EXPORTERS {
+            exporters.clear();
+        }
+        exporters.insert(resource, Arc::clone(&exporter));
         Ok(exporter)
     }
 }
@@ -82,11 +90,11 @@ impl Otlp {
 impl Sink for Otlp {
     async fn export_spans(
         &self,
-        service: Option<Arc<str>>,
+        resource: Arc<HopResource>,
         spans: Vec<SpanData>,
     ) -> Result<(), String> {
         let exporter = self
-            .span_exporter(service)
+            .span_exporter(resource)
             .map_err(|error| error.to_string())?;
         let sent = exporter.export(spans).await;
         sent.map_err(|error| error.to_string())

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::counters::{Counters, DropReason};
-use crate::record::CallRecord;
+use crate::record::{CallRecord, HopResource};
 
 use super::queue::{Held, weight};
 
@@ -17,11 +17,11 @@ const MAX_FLIGHTS_OF_ONE: usize = 2;
 /// Calls in one export: large enough to share its fixed cost, small enough to build in little memory.
 pub(super) const MAX_CALLS: usize = 256;
 
-/// Whose spans and points go together: one tenant, one `service.name`.
+/// Whose spans and points go together: one tenant, one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct StreamKey {
     pub tenant: Arc<str>,
-    pub service: Option<Arc<str>>,
+    pub resource: Arc<HopResource>,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ impl Outbox {
     pub(super) fn put(&mut self, record: CallRecord) {
         let key = StreamKey {
             tenant: Arc::clone(&record.tenant.name),
-            service: record.hop.service_name.clone(),
+            resource: Arc::clone(&record.hop.resource),
         };
         self.pending += 1;
         let stream = match self.streams.get_mut(&key) {
@@ -147,10 +147,12 @@ impl Outbox {
         match *verdict {
             Verdict::Answered { spans, rejected } => {
                 let lost = rejected_calls(flight.calls, spans, rejected);
+                Counters::add(&self.counters.exports_ok, 1);
                 Counters::add(&self.counters.calls_exported, flight.calls - lost);
                 self.counters.drop_calls(DropReason::PartialSuccess, lost);
             }
             Verdict::Failed(_) => {
+                Counters::add(&self.counters.exports_failed, 1);
                 self.counters
                     .drop_calls(DropReason::ExportFailed, flight.calls);
             }
@@ -172,6 +174,25 @@ impl Outbox {
         self.turns.clear();
         self.flights.clear();
         self.pending = 0;
+    }
+
+    /// Drops what waits, because an operator wants no more exports. Gives what it held, to be released.
+    pub(super) fn discard(&mut self) -> Held {
+        let mut held = Held::default();
+        for stream in self.streams.values_mut() {
+            held.records += stream.pending.len();
+            held.bytes += stream
+                .pending
+                .drain(..)
+                .map(|call| weight(&call))
+                .sum::<usize>();
+        }
+        self.streams.retain(|_, stream| stream.flights > 0);
+        self.turns.clear();
+        self.pending = 0;
+        self.counters
+            .drop_calls(DropReason::SwitchedOff, held.records as u64);
+        held
     }
 
     fn in_flight(&self) -> u64 {

@@ -1,5 +1,5 @@
 //! Takes the same records as the spans. Gives the histograms of the conventions, and the counts of this process.
-//! One meter provider a tenant and service, at most 200 tenants; what comes beyond shares the tenant `overflow`.
+//! One meter provider a tenant and resource, at most 200 tenants; what comes beyond shares the tenant `overflow`.
 //! Never grows without bound by what peers send: methods are a fixed list, and the points of a tenant are capped.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use opentelemetry_sdk::metrics::{
 };
 
 use crate::counters::Counters;
-use crate::record::{CallRecord, SessionRecord, Side, names};
+use crate::record::{CallRecord, HopResource, SessionRecord, Side, names};
 
 use super::outbox::StreamKey;
 use super::resource::Resources;
@@ -67,7 +67,7 @@ impl MetricReader for Reader {
     }
 }
 
-/// The meter of one tenant and service. Instruments are made when first used: an empty
+/// The meter of one tenant and resource. Instruments are made when first used: an empty
 /// histogram of the other side would only be noise.
 struct Meters {
     _provider: SdkMeterProvider,
@@ -143,7 +143,12 @@ impl Points {
         counters: &Arc<Counters>,
         process_tenant: Option<Arc<str>>,
     ) -> Self {
-        let process = meters(&resources, temporality, None, MAX_PROCESS_POINTS);
+        let process = meters(
+            &resources,
+            temporality,
+            &HopResource::default(),
+            MAX_PROCESS_POINTS,
+        );
         process::observe(&process.meter, counters, process_tenant);
         Self {
             resources,
@@ -160,8 +165,7 @@ impl Points {
         if &*record.method == names::SUBSCRIPTIONS_LISTEN {
             return;
         }
-        let (meters, tenant, overflow) =
-            self.of(&record.tenant.name, record.hop.service_name.as_ref());
+        let (meters, tenant, overflow) = self.of(&record.tenant.name, &record.hop.resource);
         for side in sides(record.side, record.hop.span_pair) {
             let attributes = attributes::of_call(record, side, &tenant, overflow);
             meters.record(operation(side), record.duration, &attributes);
@@ -169,8 +173,7 @@ impl Points {
     }
 
     pub(super) fn add_session(&mut self, record: &SessionRecord) {
-        let (meters, tenant, overflow) =
-            self.of(&record.tenant.name, record.hop.service_name.as_ref());
+        let (meters, tenant, overflow) = self.of(&record.tenant.name, &record.hop.resource);
         for side in sides(record.hop.side, record.hop.span_pair) {
             let attributes = attributes::of_session(record, side, &tenant, overflow);
             meters.record(session(side), record.duration, &attributes);
@@ -181,11 +184,11 @@ impl Points {
     fn of(
         &mut self,
         tenant: &Arc<str>,
-        service: Option<&Arc<str>>,
+        resource: &Arc<HopResource>,
     ) -> (&mut Meters, Arc<str>, bool) {
         let mut key = StreamKey {
             tenant: Arc::clone(tenant),
-            service: service.cloned(),
+            resource: Arc::clone(resource),
         };
         let overflow = !self.meters.contains_key(&key) && self.meters.len() >= MAX_TENANTS;
         if overflow {
@@ -193,9 +196,10 @@ impl Points {
         }
         let tenant = Arc::clone(&key.tenant);
         let (resources, temporality) = (&self.resources, self.temporality);
-        let meters = self.meters.entry(key).or_insert_with_key(|key| {
-            meters(resources, temporality, key.service.as_deref(), MAX_POINTS)
-        });
+        let meters = self
+            .meters
+            .entry(key)
+            .or_insert_with_key(|key| meters(resources, temporality, &key.resource, MAX_POINTS));
         (meters, tenant, overflow)
     }
 
@@ -219,7 +223,7 @@ fn sides(marked: Side, pair: bool) -> impl Iterator<Item = Side> {
 fn meters(
     resources: &Resources,
     temporality: Temporality,
-    service: Option<&str>,
+    hop: &HopResource,
     max_points: usize,
 ) -> Meters {
     let reader = ManualReader::builder()
@@ -232,7 +236,7 @@ fn meters(
         stream.build().ok()
     };
     let provider = SdkMeterProvider::builder()
-        .with_resource(resources.of(service))
+        .with_resource(resources.of(hop))
         .with_reader(reader.clone())
         .with_view(capped)
         .build();

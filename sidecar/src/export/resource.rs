@@ -1,11 +1,11 @@
-//! Takes a service's name. Gives the resource that all its spans and points are sent under.
+//! Takes what a hop says of itself. Gives the resource that all its spans and points are sent under.
 //! `OTEL_RESOURCE_ATTRIBUTES` is read by the SDK's own detectors.
-//! Never differs between two exports of one process, except for the service's name.
+//! Never differs between two exports of one process, except by what their hops say.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 
-use crate::record::names;
+use crate::record::{HopResource, names};
 
 /// The name where nobody gave one.
 const DEFAULT_SERVICE: &str = "toolspan";
@@ -25,16 +25,22 @@ impl Resources {
         }
     }
 
-    /// The resource of a hop with a service name of its own, or of the whole process.
-    pub(super) fn of(&self, service: Option<&str>) -> Resource {
-        let name = service.unwrap_or(&self.service_name).to_owned();
+    /// The resource of a hop; the one that says nothing has that of the whole process.
+    pub(super) fn of(&self, hop: &HopResource) -> Resource {
+        let name = hop.service_name.as_deref().unwrap_or(&self.service_name);
+        let attributes = hop.attributes.iter();
         let mut builder = Resource::builder();
         let detected = Resource::builder().build();
         if detected.get(&names::SERVICE_INSTANCE_ID.into()).is_none() {
             let id = KeyValue::new(names::SERVICE_INSTANCE_ID, self.instance.clone());
             builder = builder.with_attribute(id);
         }
-        builder.with_service_name(name).build()
+        builder
+            .with_attributes(
+                attributes.map(|(name, value)| KeyValue::new(name.to_string(), value.to_string())),
+            )
+            .with_service_name(name.to_owned())
+            .build()
     }
 }
 
@@ -72,12 +78,19 @@ mod tests {
     #[test]
     fn a_hops_own_name_wins_and_the_rest_is_equal() {
         let resources = Resources::new(Some("shop".into()));
-        let (process, hop) = (resources.of(None), resources.of(Some("billing")));
+        let own = HopResource {
+            service_name: Some("billing".into()),
+            attributes: Box::new([("k8s.pod.name".into(), "a".into())]),
+        };
+        let (process, hop) = (resources.of(&HopResource::default()), resources.of(&own));
         let get = |resource: &Resource, key| resource.get(&key).map(|value| value.to_string());
         let name = opentelemetry::Key::from_static_str(names::SERVICE_NAME);
         let instance = opentelemetry::Key::from_static_str(names::SERVICE_INSTANCE_ID);
         assert_eq!(get(&process, name.clone()).as_deref(), Some("shop"));
         assert_eq!(get(&hop, name).as_deref(), Some("billing"));
         assert_eq!(get(&process, instance.clone()), get(&hop, instance));
+        let pod = opentelemetry::Key::from_static_str("k8s.pod.name");
+        assert_eq!(get(&process, pod.clone()), None);
+        assert_eq!(get(&hop, pod).as_deref(), Some("a"));
     }
 }

@@ -8,7 +8,7 @@ use opentelemetry_sdk::trace::SpanData;
 use super::*;
 use crate::record::names;
 use crate::record::span::tests::{call, hop};
-use crate::record::{Side, Tenant, TenantSource};
+use crate::record::{HopResource, Side, Tenant, TenantSource};
 
 mod collector;
 
@@ -71,7 +71,7 @@ fn text(span: &SpanData, key: &str) -> String {
 impl Sink for Scripted {
     async fn export_spans(
         &self,
-        _service: Option<Arc<str>>,
+        _resource: Arc<HopResource>,
         spans: Vec<SpanData>,
     ) -> Result<(), String> {
         let tenant = text(&spans[0], names::TENANT_ID);
@@ -114,6 +114,7 @@ fn plan() -> Plan {
         endpoint: "http://localhost:4317".into(),
         metrics: true,
         process_tenant: None,
+        switches: Arc::default(),
     }
 }
 
@@ -325,5 +326,6 @@ fn export_that_is_off_lets_records_go() {
         .iter()
         .map(|why| dropped(&telemetry, *why))
         .sum();
-    assert_eq!((sum, exported(&telemetry)), (0, 0));
+    assert_eq!((sum, exported(&telemetry)), (1, 0));
+    assert_eq!(dropped(&telemetry, DropReason::SwitchedOff), 1);
 }

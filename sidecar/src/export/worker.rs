@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep_until, timeout, timeout
 use crate::clock;
 use crate::counters::Counters;
 use crate::record::{CallRecord, SessionRecord, names, span};
+use crate::switches::{Switch, Switches};
 
 use super::alarm::Alarm;
 use super::attempt::Attempt;
@@ -41,6 +42,7 @@ pub(super) struct Worker<S> {
     points: Option<Points>,
     alarm: Arc<Alarm>,
     pace: Pace,
+    switches: Arc<Switches>,
     scope: InstrumentationScope,
     calls: Vec<CallRecord>,
     sessions: Vec<SessionRecord>,
@@ -67,6 +69,7 @@ impl<S: Sink> Worker<S> {
         points: Option<Points>,
         alarm: Alarm,
         pace: Pace,
+        switches: Arc<Switches>,
     ) -> Self {
         Self {
             queue,
@@ -77,6 +80,7 @@ impl<S: Sink> Worker<S> {
             points,
             alarm: Arc::new(alarm),
             pace,
+            switches,
             scope: InstrumentationScope::builder(names::SCOPE)
                 .with_version(env!("CARGO_PKG_VERSION"))
                 .build(),
@@ -166,6 +170,9 @@ impl<S: Sink> Worker<S> {
 
     /// Starts as many exports as may run.
     fn launch(&mut self) {
+        if !self.switches.is_on(Switch::Telemetry) {
+            self.queue.release(self.outbox.discard());
+        }
         while let Some(batch) = self.outbox.next_batch() {
             let id = batch.id;
             let flight = self.flight(batch);
@@ -188,7 +195,7 @@ impl<S: Sink> Worker<S> {
         async move {
             let count = spans.len() as u64;
             let attempt = Arc::new(Attempt::default());
-            let export = timeout(limit, sink.export_spans(batch.key.service, spans));
+            let export = timeout(limit, sink.export_spans(batch.key.resource, spans));
             let warn = |reason: &str| {
                 alarm.failing(clock::instant(), reason, queue.held().records);
             };
@@ -233,6 +240,9 @@ impl<S: Sink> Worker<S> {
     fn start_round(&mut self) {
         while self.round.try_join_next().is_some() {}
         let Some(points) = &self.points else { return };
+        if !self.switches.is_on(Switch::Telemetry) {
+            return;
+        }
         if !self.round.is_empty() {
             return;
         }

@@ -1,5 +1,5 @@
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::*;
 
@@ -80,7 +80,7 @@ fn a_file_is_appended_to_with_a_time_on_every_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("toolspan.log");
     for _ in 0..2 {
-        let file = Arc::new(open(path.clone()).unwrap());
+        let file = LogFile::open(path.clone()).unwrap();
         let subscriber = subscriber(text(file, Level::INFO));
         tracing::subscriber::with_default(subscriber, || tracing::info!(n = 1, "listening"));
     }
@@ -95,7 +95,7 @@ fn a_file_is_appended_to_with_a_time_on_every_line() {
 
 #[test]
 fn a_log_file_that_cannot_be_opened_is_named() {
-    let error = open("/nowhere/toolspan.log".into()).unwrap_err();
+    let error = LogFile::open("/nowhere/toolspan.log".into()).unwrap_err();
     assert!(
         error
             .to_string()

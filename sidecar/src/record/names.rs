@@ -76,6 +76,9 @@ pub const MESSAGES_UNREADABLE: &str = "toolspan.messages.unreadable";
 pub const INJECTION_SKIPPED: &str = "toolspan.not_injected";
 pub const TENANT_UNKNOWN: &str = "toolspan.tenant.unknown";
 pub const ANSWERS_LATE: &str = "toolspan.answers.late";
+pub const EXPORTS: &str = "toolspan.exports";
+pub const RELOADS: &str = "toolspan.reloads";
+pub const RESULT: &str = "result";
 
 pub const TOOLS_CALL: &str = "tools/call";
 /// Open for as long as the client listens.

@@ -147,6 +147,14 @@ impl Calls {
         self.open.drain().map(|(_, call)| call).collect()
     }
 
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max.max(1);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &OpenCall)> {
+        self.open.iter()
+    }
+
     #[must_use]
     pub fn len(&self) -> usize {
         self.open.len()

@@ -70,10 +70,10 @@ fn renew(held: &mut Option<Arc<Implementation>>, message: &Message<'_>, slots: (
 }
 
 #[derive(Debug)]
-struct Session {
-    peers: Peers,
-    tenant: Tenant,
-    began: Moment,
+pub(super) struct Session {
+    pub peers: Peers,
+    pub tenant: Tenant,
+    pub began: Moment,
 }
 
 impl Session {
@@ -109,6 +109,24 @@ impl Sessions {
             open: HashMap::new(),
             max: max.max(1),
         }
+    }
+
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max.max(1);
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&u64, &Session)> {
+        self.open.iter()
     }
 
     #[must_use]

@@ -17,7 +17,7 @@ fn at(base: Instant, millis: u64) -> Moment {
 fn hop(max_open: usize) -> (Hop, impl Fn() -> Vec<CallRecord>) {
     let (telemetry, records) = Telemetry::captured();
     let info = HopInfo {
-        service_name: None,
+        resource: Arc::default(),
         side: Side::Server,
         span_pair: false,
         network_transport: "pipe",
@@ -27,7 +27,9 @@ fn hop(max_open: usize) -> (Hop, impl Fn() -> Vec<CallRecord>) {
         server_port: None,
     };
     let rule = TenantRule::Fixed("acme".into());
-    (Hop::new(info, rule, 4096, max_open, telemetry), records)
+    let switches = Arc::default();
+    let hop = Hop::new(info, rule, 4096, max_open, telemetry, switches);
+    (hop, records)
 }
 
 fn scan(text: &str) -> Scanner {
@@ -363,4 +365,78 @@ fn a_request_of_the_server_belongs_to_the_call_that_waits_alone() {
         ParentSource::Root,
         "of two nobody can say which one"
     );
+}
+
+#[test]
+fn the_newest_calls_are_shown_first_and_without_their_arguments() {
+    let (hop, _) = hop(10);
+    let base = Instant::now();
+    for id in 1..=3 {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t{id}","arguments":{{"key":"secret"}}}}}}"#
+        );
+        open(&hop, &text, at(base, id * 10)).unwrap();
+    }
+    open(
+        &hop,
+        r#"{"id":4,"method":"resources/read","params":{"uri":"file:///secret"}}"#,
+        at(base, 40),
+    )
+    .unwrap();
+    assert_eq!((hop.open_calls(), hop.open_sessions()), (4, 0));
+    let views = hop.newest_calls(3, at(base, 50));
+    let shown: Vec<_> = views
+        .iter()
+        .map(|view| {
+            (
+                &*view.request_id,
+                view.target.as_deref(),
+                view.age.as_millis(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("4", None, 10),
+            ("3", Some("t3"), 20),
+            ("2", Some("t2"), 30)
+        ]
+    );
+    assert!(!format!("{views:?}").contains("secret"));
+}
+
+#[test]
+fn under_other_settings_an_answer_finds_its_call_and_the_call_keeps_its_own() {
+    let (old, records) = hop(10);
+    let base = Instant::now();
+    open(&old, CALL, at(base, 0)).unwrap();
+    let info = HopInfo {
+        side: Side::Client,
+        ..(*old.info).clone()
+    };
+    let new = old.renewed(info, TenantRule::Fixed("globex".into()), 4096, 10);
+    assert!(answer(&new, r#"{"id":1,"result":{}}"#, at(base, 5)));
+    open(&new, CALL, at(base, 6)).unwrap();
+    assert!(answer(&old, r#"{"id":1,"result":{}}"#, at(base, 7)));
+    let records = records();
+    let facts: Vec<_> = records
+        .iter()
+        .map(|record| (&*record.tenant.name, record.side))
+        .collect();
+    assert_eq!(facts, [("acme", Side::Server), ("globex", Side::Client)]);
+}
+
+#[test]
+fn what_is_switched_off_is_counted() {
+    let (hop, records) = hop(10);
+    let now = at(Instant::now(), 0);
+    hop.switches.set(Switch::Injection, false);
+    let opened = open(&hop, CALL, now).unwrap();
+    assert!(opened.edits.is_empty() && opened.injected.is_none());
+    assert_eq!(hop.counters().not_injected(NotInjected::SwitchedOff), 1);
+    hop.switches.set(Switch::Telemetry, false);
+    assert!(answer(&hop, r#"{"id":1,"result":{}}"#, now));
+    assert!(records().is_empty());
+    assert_eq!(hop.counters().dropped(DropReason::SwitchedOff), 1);
 }

@@ -17,7 +17,7 @@ mod upstream;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use crate::counters::Gauge;
 use crate::session::Hop;
 
 use body::ResponseBody;
@@ -89,8 +90,40 @@ impl Conversation {
     }
 }
 
+/// One client connection's conversation, begun anew when the hop has got other settings: what is under way goes on
+/// as it began, the next exchange follows the new ones.
+#[derive(Debug)]
+struct Conversations(Mutex<(watch::Receiver<Front>, Conversation)>);
+
+impl Conversations {
+    fn new(mut fronts: watch::Receiver<Front>) -> Self {
+        let first = fronts.borrow_and_update().converse();
+        Self(Mutex::new((fronts, first)))
+    }
+
+    fn current(&self) -> Conversation {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (fronts, current) = &mut *held;
+        if fronts.has_changed().unwrap_or(false) {
+            *current = fronts.borrow_and_update().converse();
+        }
+        current.clone()
+    }
+}
+
+/// What a listener serves, and what is known of it from outside.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// What stands behind it now.
+    pub fronts: watch::Receiver<Front>,
+    pub connections: Arc<Gauge>,
+    /// Turns true at the end.
+    pub stop: watch::Receiver<bool>,
+}
+
 /// Serves until `stop` turns true, then lets open exchanges end.
-pub async fn serve(listener: TcpListener, front: Front, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, service: Service) {
+    let mut stop = service.stop.clone();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -103,7 +136,7 @@ pub async fn serve(listener: TcpListener, front: Front, mut stop: watch::Receive
                 let client = ClientInfo {
                     address: Some(client),
                 };
-                connections.spawn(connection(stream, client, front.converse(), stop.clone()));
+                connections.spawn(connection(stream, client, service.clone()));
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
@@ -115,16 +148,13 @@ pub async fn serve(listener: TcpListener, front: Front, mut stop: watch::Receive
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(
-    stream: TcpStream,
-    client: ClientInfo,
-    conversation: Conversation,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn connection(stream: TcpStream, client: ClientInfo, hop: Service) {
+    let (_open, mut stop) = (hop.connections.hold(), hop.stop);
+    let conversations = Conversations::new(hop.fronts);
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot switch off delays");
     }
-    let service = service_fn(move |request| conversation.clone().answer(client.clone(), request));
+    let service = service_fn(|request| conversations.current().answer(client.clone(), request));
     let serving = http1::Builder::new()
         .preserve_header_case(true)
         .serve_connection(TokioIo::new(stream), service);

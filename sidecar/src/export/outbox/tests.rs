@@ -182,10 +182,13 @@ fn hops_with_a_service_name_of_their_own_export_alone() {
     let mut outbox = Outbox::new(Arc::default());
     outbox.put(call("acme"));
     let mut other = call("acme");
-    Arc::make_mut(&mut other.hop).service_name = Some("billing".into());
+    Arc::make_mut(&mut other.hop).resource = Arc::new(HopResource {
+        service_name: Some("billing".into()),
+        ..HopResource::default()
+    });
     outbox.put(other);
     let services: Vec<_> = std::iter::from_fn(|| outbox.next_batch())
-        .map(|batch| batch.key.service)
+        .map(|batch| batch.key.resource.service_name.clone())
         .collect();
     assert_eq!(services, [None, Some("billing".into())]);
 }
@@ -223,4 +226,27 @@ fn rejected_spans_of_pairs_count_each_call_once() {
     assert_eq!(rejected_calls(10, 20, 3), 2);
     assert_eq!(rejected_calls(10, 20, 20), 10);
     assert_eq!(rejected_calls(10, 10, 99), 10);
+}
+
+#[test]
+fn what_waits_is_discarded_and_what_is_under_way_ends_as_it_ends() {
+    let counters = Arc::new(Counters::default());
+    let mut outbox = Outbox::new(Arc::clone(&counters));
+    for _ in 0..MAX_CALLS + 10 {
+        outbox.put(call("acme"));
+    }
+    let batch = outbox.next_batch().unwrap();
+    let held = outbox.discard();
+    assert_eq!(held.records, 10);
+    assert_eq!(held.bytes, 10 * weight(&call("acme")));
+    assert!(outbox.next_batch().is_none());
+    outbox.put(call("acme"));
+    assert_eq!(outbox.next_batch().unwrap().calls.len(), 1);
+    let verdict = Verdict::Answered {
+        spans: MAX_CALLS as u64,
+        rejected: 0,
+    };
+    assert_eq!(outbox.settle(batch.id, &verdict).records, MAX_CALLS);
+    assert_eq!(counters.dropped(DropReason::SwitchedOff), 10);
+    assert_eq!(Counters::get(&counters.calls_exported), MAX_CALLS as u64);
 }

@@ -180,7 +180,7 @@ async fn answer(
 /// As `Telemetry::start`, with the exporter's events heard on the telemetry thread alone.
 fn start_heard(settings: ExportSettings) -> (Telemetry, TelemetryOwner) {
     let resources = Resources::new(settings.service_name.clone());
-    let mut plan = Plan::new(&settings);
+    let mut plan = Plan::new(&settings, Arc::default());
     plan.pace.linger = Duration::from_millis(20);
     Telemetry::start_with(plan, Arc::default(), resources.clone(), move || {
         let listener = tracing_subscriber::registry().with(exporter_events());
@@ -284,7 +284,9 @@ fn settings_that_cannot_work_are_told_at_the_start() {
     let collector = Collector::start(vec![]);
     let mut settings = collector.settings(Protocol::Grpc);
     settings.traces.endpoint = "https://localhost:4317".into();
-    let error = Telemetry::start(settings, Arc::default()).err().unwrap();
+    let error = Telemetry::start(settings, Arc::default(), Arc::default())
+        .err()
+        .unwrap();
     assert!(
         error.to_string().contains("https://localhost:4317"),
         "{error}"

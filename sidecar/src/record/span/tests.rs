@@ -25,7 +25,7 @@ pub(crate) fn hop(side: Side, span_pair: bool) -> HopInfo {
         network_protocol_version: Some("1.1"),
         server_address: Some("localhost".into()),
         server_port: Some(3000),
-        service_name: None,
+        resource: Arc::default(),
     }
 }
 

@@ -1,0 +1,347 @@
+//! Takes the settings of hops. Gives hops that listen; changed, added and drained while the process runs.
+//! Never serves before every listener is bound, and never ends a stream because a setting changed.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::{info, warn};
+
+use crate::admin::{Board, Station};
+use crate::clock;
+use crate::config::{HopCommon, HopSettings, Limits, Settings};
+use crate::counters::Gauge;
+use crate::record::{HopInfo, Outcome};
+use crate::session::Hop;
+use crate::switches::{Switch, Switches};
+use crate::tap::http::{Front, Proxy, Service, Upstream, serve};
+
+/// What a hop was told: where any of it differs, the hop has other settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    hop: HopSettings,
+    limits: Limits,
+}
+
+/// A hop whose address is ours, though nobody is answered yet.
+#[derive(Debug)]
+struct Bound {
+    told: Told,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// A hop that serves.
+#[derive(Debug)]
+struct Running {
+    told: Told,
+    address: SocketAddr,
+    station: Arc<Station>,
+    fronts: watch::Sender<Front>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+}
+
+/// What a reload did, by the names of the hops.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub added: Vec<String>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+    pub unchanged: usize,
+}
+
+/// All hops of the process.
+#[derive(Debug)]
+pub struct Hops {
+    board: Arc<Board>,
+    /// `TOOLSPAN_DISABLED`: bytes pass, and nothing else happens.
+    disabled: bool,
+    running: Vec<Running>,
+    /// Hops that were removed, until their streams have ended.
+    draining: JoinSet<()>,
+}
+
+impl Hops {
+    /// Binds every address, and serves when all of them are ours.
+    ///
+    /// # Errors
+    /// When an address cannot be bound or a port file not be written; then nobody was answered.
+    pub async fn start(settings: &Settings, board: Arc<Board>) -> anyhow::Result<Self> {
+        let mut hops = Self {
+            board,
+            disabled: settings.disabled,
+            running: Vec::new(),
+            draining: JoinSet::new(),
+        };
+        let all = told(settings).collect();
+        let bound = bind_all(all).await?;
+        for hop in bound {
+            hops.serve(hop);
+        }
+        Ok(hops)
+    }
+
+    fn serve(&mut self, bound: Bound) {
+        let Bound {
+            told,
+            listener,
+            address,
+        } = bound;
+        let switches = Switches::below(&self.board.switches, told.hop.common.inject);
+        let switches = Arc::new(switches);
+        let hop = (!self.disabled).then(|| {
+            let telemetry = self.board.telemetry.clone();
+            let common = &told.hop.common;
+            let max = told.limits.max_open_calls;
+            Arc::new(new_hop(info(&told), common, max, telemetry, &switches))
+        });
+        let station = Arc::new(Station {
+            name: told.hop.name.clone(),
+            switches,
+            connections: Arc::new(Gauge::default()),
+            hop: hop.clone(),
+        });
+        let (fronts, stop) = (
+            watch::Sender::new(front(&told, hop)),
+            watch::Sender::new(false),
+        );
+        let service = Service {
+            fronts: fronts.subscribe(),
+            connections: Arc::clone(&station.connections),
+            stop: stop.subscribe(),
+        };
+        self.board.add(Arc::clone(&station));
+        info!(hop = %station.name, %address, upstream = %told.hop.upstream.authority, "listening");
+        self.running.push(Running {
+            told,
+            address,
+            station,
+            fronts,
+            stop,
+            serving: tokio::spawn(serve(listener, service)),
+        });
+    }
+
+    /// Follows new settings: hops that are told the same stay as they are, new ones are bound before anything changes.
+    ///
+    /// # Errors
+    /// When a new address cannot be bound or a port file not be written; then nothing has changed.
+    pub async fn reload(&mut self, settings: &Settings) -> anyhow::Result<Changes> {
+        let mut changes = Changes::default();
+        let (mut renewed, mut new) = (Vec::new(), Vec::new());
+        for told in told(settings) {
+            match self.running.iter().position(|hop| hop.is_at(&told)) {
+                Some(index) => renewed.push((index, told)),
+                None => new.push(told),
+            }
+        }
+        let bound = bind_all(new).await?;
+        for (index, told) in &renewed {
+            if let Some(hop) = self.running.get(*index)
+                && hop.told.hop.port_file != told.hop.port_file
+                && let Some(file) = &told.hop.port_file
+            {
+                write_port_file(file, hop.address)?;
+            }
+        }
+        // From here on nothing can fail.
+        let kept: Vec<usize> = renewed.iter().map(|(index, _)| *index).collect();
+        for (index, told) in renewed {
+            match self.running.get_mut(index) {
+                Some(hop) if hop.told != told => {
+                    changes.changed.push(told.hop.name.clone());
+                    hop.renew(told, &self.board);
+                }
+                _ => changes.unchanged += 1,
+            }
+        }
+        let all = std::mem::take(&mut self.running).into_iter().enumerate();
+        let (stay, go): (Vec<_>, Vec<_>) = all.partition(|(index, _)| kept.contains(index));
+        self.running.extend(stay.into_iter().map(|(_, hop)| hop));
+        for (_, hop) in go {
+            changes.removed.push(hop.station.name.clone());
+            self.draining
+                .spawn(hop.end(Arc::clone(&self.board), settings.drain));
+        }
+        for hop in bound {
+            changes.added.push(hop.told.hop.name.clone());
+            self.serve(hop);
+        }
+        while self.draining.try_join_next().is_some() {}
+        Ok(changes)
+    }
+
+    /// Accepts nobody any more, and waits until every open exchange has ended. Whoever stops waiting cuts the rest.
+    pub async fn drain(&mut self) {
+        for hop in &self.running {
+            hop.stop.send_replace(true);
+        }
+        for hop in &mut self.running {
+            // A listener that panicked is no reason to leave the others.
+            let _ended = (&mut hop.serving).await;
+        }
+        while self.draining.join_next().await.is_some() {}
+    }
+
+    /// Connections that are still open.
+    #[must_use]
+    pub fn open_connections(&self) -> u64 {
+        let stations = self.board.stations();
+        stations.iter().map(|hop| hop.connections.get()).sum()
+    }
+}
+
+impl Running {
+    /// Whether this is the hop that is told this: by its name, or by the address it holds.
+    fn is_at(&self, told: &Told) -> bool {
+        let (own, other) = (&self.told.hop, &told.hop);
+        own.listen == other.listen && (own.name == other.name || own.listen.port() != 0)
+    }
+
+    fn renew(&mut self, told: Told, board: &Board) {
+        let station = &self.station;
+        let common = &told.hop.common;
+        if common.inject != self.told.hop.common.inject {
+            station.switches.set(Switch::Injection, common.inject);
+        }
+        let hop = station.hop.as_ref().map(|hop| {
+            Arc::new(hop.renewed(
+                info(&told),
+                common.tenant.clone(),
+                common.max_inject_bytes,
+                told.limits.max_open_calls,
+            ))
+        });
+        let renewed = Arc::new(Station {
+            name: told.hop.name.clone(),
+            switches: Arc::clone(&station.switches),
+            connections: Arc::clone(&station.connections),
+            hop: hop.clone(),
+        });
+        board.replace(station, Arc::clone(&renewed));
+        self.station = renewed;
+        self.fronts.send_replace(front(&told, hop));
+        self.told = told;
+    }
+
+    /// Lets open exchanges end until the deadline, then cuts them.
+    async fn end(mut self, board: Arc<Board>, drain: Duration) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(drain, &mut self.serving)
+            .await
+            .is_err()
+        {
+            warn!(hop = %self.station.name, after = ?drain, "ending a removed hop with open streams");
+        }
+        if let Some(hop) = &self.station.hop {
+            hop.end_all(Outcome::Shutdown, clock::now());
+        }
+        self.serving.abort();
+        board.remove(&self.station);
+    }
+}
+
+fn told(settings: &Settings) -> impl Iterator<Item = Told> + '_ {
+    settings.hops.iter().map(|hop| Told {
+        hop: hop.clone(),
+        limits: settings.limits,
+    })
+}
+
+/// All or none. Only then do port files say so.
+async fn bind_all(all: Vec<Told>) -> anyhow::Result<Vec<Bound>> {
+    let mut bound = Vec::with_capacity(all.len());
+    for told in all {
+        let listener = bind(told.hop.listen, "--listen").await?;
+        let address = listener.local_addr()?;
+        bound.push(Bound {
+            told,
+            listener,
+            address,
+        });
+    }
+    for hop in &bound {
+        if let Some(file) = &hop.told.hop.port_file {
+            write_port_file(file, hop.address)?;
+        }
+    }
+    Ok(bound)
+}
+
+/// Binds one address; the error names it and the option that holds it.
+///
+/// # Errors
+/// When it cannot be bound.
+pub async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: is another program there? choose another address with {option}")
+    })
+}
+
+/// Written beside and renamed, so that who waits for it never reads half of it.
+fn write_port_file(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
+    let beside = file.with_extension("tmp");
+    std::fs::write(&beside, format!("{address}\n"))
+        .and_then(|()| std::fs::rename(&beside, file))
+        .with_context(|| format!("cannot write the port file {}", file.display()))
+}
+
+fn front(told: &Told, hop: Option<Arc<Hop>>) -> Front {
+    let upstream = Upstream {
+        host: told.hop.upstream.host.clone(),
+        port: told.hop.upstream.port,
+        connect_timeout: told.limits.connect_timeout,
+    };
+    Front::Proxy(Arc::new(Proxy { hop, upstream }))
+}
+
+fn info(told: &Told) -> HopInfo {
+    HopInfo {
+        network_transport: "tcp",
+        network_protocol_name: Some("http"),
+        network_protocol_version: Some("1.1"),
+        server_address: Some(told.hop.upstream.host.as_str().into()),
+        server_port: Some(told.hop.upstream.port),
+        ..hop_info(&told.hop.common)
+    }
+}
+
+/// What hops of every kind say of themselves.
+#[must_use]
+pub fn hop_info(common: &HopCommon) -> HopInfo {
+    HopInfo {
+        side: common.side,
+        span_pair: common.span_pair,
+        network_transport: "pipe",
+        network_protocol_name: None,
+        network_protocol_version: None,
+        server_address: None,
+        server_port: None,
+        resource: Arc::new(common.resource.clone()),
+    }
+}
+
+/// A hop that observes under these settings.
+#[must_use]
+pub fn new_hop(
+    info: HopInfo,
+    common: &HopCommon,
+    max_open_calls: usize,
+    telemetry: crate::export::Telemetry,
+    switches: &Arc<Switches>,
+) -> Hop {
+    Hop::new(
+        info,
+        common.tenant.clone(),
+        common.max_inject_bytes,
+        max_open_calls,
+        telemetry,
+        Arc::clone(switches),
+    )
+}
