@@ -3,7 +3,7 @@
 //! Never allocates on the path and never locks: every count is one relaxed atomic add.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::record::{NotInjected, names};
 
@@ -66,6 +66,8 @@ pub struct Counters {
     /// Configurations that were read again and took effect, and those that changed nothing because they were wrong.
     pub reloads_ok: AtomicU64,
     pub reloads_failed: AtomicU64,
+    /// Set when the hops have got another tenant while we run: the counts are nobody's in particular from then on.
+    pub mixed_tenants: AtomicBool,
     dropped: [AtomicU64; DropReason::ALL.len()],
     not_injected: [AtomicU64; NotInjected::ALL.len()],
 }

@@ -2,6 +2,7 @@
 //! Never serves before everything is bound; a second signal stops at once; a configuration that is wrong changes nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -117,6 +118,9 @@ async fn reload(settings: &mut Settings, hops: &mut Hops, board: &Board, reread:
     match outcome.await {
         Ok((new, changes)) => {
             Counters::add(&counters.reloads_ok, 1);
+            if new.telemetry.process_tenant != settings.telemetry.process_tenant {
+                counters.mixed_tenants.store(true, Ordering::Relaxed);
+            }
             for warning in &new.warnings {
                 warn!("{warning}");
             }
@@ -163,10 +167,6 @@ fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         (
             "metrics_interval_seconds",
             was.metrics_interval != is.metrics_interval,
-        ),
-        (
-            "tenant of the process's own metrics",
-            was.process_tenant != is.process_tenant,
         ),
         ("log_file, log_format and log_level", log(old) != log(new)),
         ("admin", old.admin != new.admin),

@@ -80,3 +80,29 @@ fn over_http_every_byte_passes_and_nothing_is_exported() {
     drop(proxy);
     assert_eq!(receiver.received().attempts, 0);
 }
+
+#[test]
+fn over_http_probes_are_answered_all_the_same() {
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let upstream = HttpPeer::start(move |_| Answer::json(answer)).expect("a port on loopback");
+    let proxy = Proxy::start_with(
+        &upstream.url(""),
+        &["--admin", "127.0.0.1:0"],
+        &[("TOOLSPAN_DISABLED", "1")],
+    );
+    let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    client.post("/mcp", &[], b"{}").expect("an answer");
+    let line = proxy.log.wait_for("admin listening");
+    let admin = line["address"].as_str().expect("an address").parse();
+    for (path, status, text) in [
+        ("/readyz", 200, "ready"),
+        ("/metrics", 200, "toolspan_messages_total 0\n"),
+        ("/calls", 200, "{\"total\":0,\"newest\":[]}"),
+    ] {
+        let mut admin =
+            HttpClient::connect(*admin.as_ref().expect("an address")).expect("it listens");
+        let answer = admin.send("GET", path, &[], b"").expect("an answer");
+        assert_eq!(answer.status, status);
+        assert!(answer.text().contains(text), "{}", answer.text());
+    }
+}

@@ -1,6 +1,9 @@
 //! Takes a configuration file that changes. Gives hops that follow it, and streams that do not notice.
 //! Never half a reload: a file that is wrong changes nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rustix::process::Signal;
 use tests::fleet::{Fleet, RELOADED};
 use tests::http_client::HttpClient;
@@ -160,4 +163,49 @@ fn a_rotated_log_goes_on_in_a_new_file() {
         "{old}"
     );
     let _in_order = fleet.stop();
+}
+
+#[test]
+fn clients_that_call_all_the_time_do_not_notice_reloads() {
+    let (receiver, upstreams) = (receiver(), [Upstream::start(), Upstream::start()]);
+    let config = |round: usize| {
+        let tenant = format!("tenant = \"t{}\"", round % 3);
+        top(&receiver, "") + &hop("one", &upstreams[round % 2], &tenant)
+    };
+    let fleet = Fleet::start(&config(0));
+    let address = fleet.hop("one");
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers = [true, false].map(|keeps| {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let connect = || HttpClient::connect(address).expect("the hop listens");
+            let (mut client, mut made) = (connect(), 0);
+            while !stop.load(Ordering::SeqCst) {
+                if !keeps {
+                    client = connect();
+                }
+                call_once(&mut client, made);
+                made += 1;
+            }
+            made
+        })
+    });
+    for round in 1..=12 {
+        assert_eq!(fleet.reload(&config(round))["changed"], "[\"one\"]");
+    }
+    stop.store(true, Ordering::SeqCst);
+    let made: u64 = callers
+        .into_iter()
+        .map(|caller| caller.join().expect("no call failed"))
+        .sum();
+    let (summary, log) = fleet.stop();
+    assert_eq!(summary.count("calls_exported"), made);
+    log.assert_none_at("WARN");
+    let asked = upstreams.iter().map(|upstream| upstream.requests().len());
+    assert_eq!(asked.sum::<usize>() as u64, made, "each call once");
+    let spans = receiver.received().spans();
+    for tenant in ["t0", "t1", "t2"] {
+        let found = spans.iter().any(|span| span.text("tenant.id") == tenant);
+        assert!(found, "calls went on under {tenant}");
+    }
 }

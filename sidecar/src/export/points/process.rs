@@ -2,6 +2,7 @@
 //! Never counts anything itself: the log's summary and the metrics read the same numbers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
@@ -11,30 +12,37 @@ use crate::record::names;
 
 /// Registers the sums. The meter's provider keeps them alive.
 pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, tenant: Option<Arc<str>>) {
-    let labels: Vec<KeyValue> = tenant
-        .map(|tenant| KeyValue::new(names::TENANT_ID, tenant))
-        .into_iter()
-        .collect();
+    let tenant = tenant.map(|tenant| KeyValue::new(names::TENANT_ID, tenant));
     for sum in SUMS {
-        let (counters, labels) = (Arc::clone(counters), labels.clone());
+        let (counters, tenant) = (Arc::clone(counters), tenant.clone());
         let _registered = meter
             .u64_observable_counter(sum.name)
             .with_description(sum.description)
-            .with_callback(move |out| out.observe(Counters::get((sum.field)(&counters)), &labels))
+            .with_callback(move |out| {
+                let labels = labels(&counters, tenant.as_ref(), None);
+                out.observe(Counters::get((sum.field)(&counters)), &labels);
+            })
             .build();
     }
     for parts in PARTS {
-        let (counters, labels) = (Arc::clone(counters), labels.clone());
+        let (counters, tenant) = (Arc::clone(counters), tenant.clone());
         let _registered = meter
             .u64_observable_counter(parts.name)
             .with_description(parts.description)
             .with_callback(move |out| {
                 for (word, value) in (parts.values)(&counters) {
                     let word = KeyValue::new(parts.label, word);
-                    let labels: Vec<_> = labels.iter().cloned().chain([word]).collect();
+                    let labels = labels(&counters, tenant.as_ref(), Some(word));
                     out.observe(value, &labels);
                 }
             })
             .build();
     }
+}
+
+/// The tenant of all hops, as long as they have had no other.
+fn labels(counters: &Counters, tenant: Option<&KeyValue>, word: Option<KeyValue>) -> Vec<KeyValue> {
+    let one = !counters.mixed_tenants.load(Ordering::Relaxed);
+    let tenant = tenant.filter(|_| one).cloned();
+    tenant.into_iter().chain(word).collect()
 }

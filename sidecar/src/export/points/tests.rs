@@ -170,3 +170,21 @@ fn the_process_counts_carry_its_tenant_where_it_has_one() {
     assert_eq!(point.value(), 7);
     assert_eq!(point.attributes().next().unwrap().value.to_string(), "acme");
 }
+
+#[test]
+fn counts_of_hops_that_changed_their_tenant_are_nobodys() {
+    let counters = Arc::new(Counters::default());
+    let tenant = Some(Arc::from("acme"));
+    let resources = Resources::new(None);
+    let points = Points::new(resources, Temporality::Cumulative, &counters, tenant);
+    let tenants = || {
+        let found = points.process.reader.collect().unwrap();
+        let text = format!("{found:?}");
+        text.contains("acme")
+    };
+    assert!(tenants());
+    counters
+        .mixed_tenants
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(!tenants());
+}
