@@ -90,10 +90,10 @@ def greet(name: str = "you") -> str:
     return f"Say hello to {name}."
 
 
-async def serve_http(json_response, port_file):
+async def serve_app(app, port_file):
+    """Serve on a port of our own until standard input closes."""
     import uvicorn
 
-    app = server.streamable_http_app(json_response=json_response)
     # asyncio switches Nagle's algorithm off only on sockets that name their protocol.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
@@ -133,7 +133,7 @@ def main():
         if args.transport == "stdio":
             server.run("stdio")
         else:
-            asyncio.run(serve_http(args.json, args.port_file))
+            asyncio.run(serve_app(server.streamable_http_app(json_response=args.json), args.port_file))
     finally:
         if provider is not None:
             provider.shutdown()

@@ -97,7 +97,13 @@ impl Env {
         fs::write(folder.join("package.json"), manifest)?;
         fs::write(folder.join("package-lock.json"), lock)?;
         run(Command::new(npm)
-            .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+            .args([
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+            ])
             .current_dir(&folder))?;
         fs::write(&stamp, text)?;
         Ok(folder)
