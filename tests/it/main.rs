@@ -3,6 +3,7 @@
 
 mod ack_trace;
 mod bytes;
+mod conformance;
 mod crash;
 mod faults;
 mod house;

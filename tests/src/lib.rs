@@ -28,6 +28,8 @@ pub mod fleet;
 
 pub mod python;
 
+pub mod conformance;
+
 pub mod generate;
 
 pub mod splice;
