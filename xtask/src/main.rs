@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod conformance;
 mod demo;
 mod env;
 mod fuzz;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Jobs of a developer: run the tests, see the demo, measure, fuzz.
+/// Jobs of a developer: run the tests, see the demo, compare, measure, fuzz.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -35,6 +36,8 @@ enum Job {
     Demo(demo::Args),
     /// Every SDK as server and as client, with and without the sidecar: the table README shows.
     Matrix(matrix::Args),
+    /// Run the official MCP conformance suite directly and through toolspan, and compare.
+    Conformance(conformance::Args),
     /// Measure what a hop costs.
     Bench(bench::Args),
     /// Kill a thousand clients over each transport and look for what is left.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Job::Test(args) => test::run(&args),
         Job::Demo(args) => demo::run(&args),
         Job::Matrix(args) => matrix::run(&args),
+        Job::Conformance(args) => conformance::run(&args),
         Job::Bench(args) => bench::run(&args),
         Job::Leaks(args) => leaks::run(&args),
         Job::Fuzz(args) => fuzz::run(&args),
