@@ -175,6 +175,12 @@ impl Telemetry {
         held.map_or((0, 0), |held| (held.records, held.bytes))
     }
 
+    /// Whether there is anybody to export to.
+    #[must_use]
+    pub fn exports(&self) -> bool {
+        self.0.queue.is_some()
+    }
+
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.0.counters

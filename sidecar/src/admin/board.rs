@@ -8,7 +8,7 @@ use crate::clock::{self, Moment};
 use crate::counters::{Counters, Gauge};
 use crate::export::Telemetry;
 use crate::session::Hop;
-use crate::switches::Switches;
+use crate::switches::{Switch, Switches};
 
 /// One hop as an operator sees it.
 #[derive(Debug)]
@@ -53,6 +53,16 @@ impl Board {
 
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the hop does it: switched on, and able to.
+    #[must_use]
+    pub fn is_on(&self, which: Switch, station: &Station) -> bool {
+        let able = match which {
+            Switch::Injection => true,
+            Switch::Telemetry => self.telemetry.exports(),
+        };
+        able && station.hop.is_some() && station.switches.is_on(which)
     }
 
     /// Every hop that serves or drains, in the order they began.

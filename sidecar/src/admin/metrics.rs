@@ -62,7 +62,7 @@ fn hops(page: &mut Page, board: &Board) {
     let mut now: BTreeMap<String, [u64; 5]> = BTreeMap::new();
     for station in board.stations() {
         let sums = now.entry(station.name.clone()).or_default();
-        for (sum, value) in sums.iter_mut().zip(of(&station)) {
+        for (sum, value) in sums.iter_mut().zip(of(board, &station)) {
             *sum += value;
         }
     }
@@ -89,14 +89,14 @@ fn hops(page: &mut Page, board: &Board) {
     }
 }
 
-fn of(station: &Station) -> [u64; 5] {
+fn of(board: &Board, station: &Station) -> [u64; 5] {
     let hop = station.hop.as_deref();
     [
         hop.map_or(0, |hop| hop.open_calls() as u64),
         hop.map_or(0, |hop| hop.open_sessions() as u64),
         station.connections.get(),
-        u64::from(hop.is_some() && station.switches.is_on(Switch::Injection)),
-        u64::from(hop.is_some() && station.switches.is_on(Switch::Telemetry)),
+        u64::from(board.is_on(Switch::Injection, station)),
+        u64::from(board.is_on(Switch::Telemetry, station)),
     ]
 }
 

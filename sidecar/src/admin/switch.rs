@@ -88,7 +88,7 @@ pub(super) fn state(board: &Board, which: Switch) -> String {
     let hops = stations
         .iter()
         .map(|station| {
-            let on = station.switches.is_on(which);
+            let on = board.is_on(which, station);
             (station.name.clone(), on_or_off(on))
         })
         .collect();

@@ -8,21 +8,36 @@ use hyper::body::Bytes;
 use super::{Board, Station, route};
 use crate::counters::{Counters, Gauge};
 use crate::export::Telemetry;
+use crate::record::Side;
+use crate::record::span::tests::hop;
+use crate::session::Hop;
 use crate::switches::{Switch, Switches};
+use crate::tenant::TenantRule;
 
 const HERE: &str = "127.0.0.1:9";
 const ELSEWHERE: &str = "192.0.2.1:9";
 
 fn board() -> Board {
-    let counters = Arc::new(Counters::default());
-    let telemetry = Telemetry::without_export(Arc::clone(&counters));
-    let board = Board::new(counters, telemetry, Arc::default());
+    board_with(Telemetry::captured().0)
+}
+
+fn board_with(telemetry: Telemetry) -> Board {
+    let board = Board::new(Arc::default(), telemetry.clone(), Arc::default());
     for name in ["one", "two \"2\""] {
+        let switches = Arc::new(Switches::below(&board.switches, true));
+        let hop = Hop::new(
+            hop(Side::Server, false),
+            TenantRule::None,
+            4096,
+            10,
+            telemetry.clone(),
+            Arc::clone(&switches),
+        );
         board.add(Arc::new(Station {
             name: name.to_owned(),
-            switches: Arc::new(Switches::below(&board.switches, true)),
+            switches,
             connections: Arc::new(Gauge::default()),
-            hop: None,
+            hop: Some(Arc::new(hop)),
         }));
     }
     board
@@ -244,4 +259,20 @@ fn the_metrics_hold_every_count_and_escape_the_names_of_hops() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn what_has_nobody_to_export_to_is_off_whatever_the_switch_says() {
+    let board = board_with(Telemetry::without_export(Arc::default()));
+    let off = r#"{"process":"on","hops":{"one":"off","two \"2\"":"off"}}"#;
+    assert_eq!(get(&board, "/telemetry").1.trim(), off);
+    let (_, page) = get(&board, "/metrics");
+    assert!(
+        page.contains("toolspan_telemetry_on{hop=\"one\"} 0"),
+        "{page}"
+    );
+    assert!(
+        page.contains("toolspan_injection_on{hop=\"one\"} 1"),
+        "{page}"
+    );
 }

@@ -2,6 +2,7 @@
 //! Never reads it leniently: what a strict parser refuses is a failure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use tests::fleet::Fleet;
 use tests::process::{PATIENCE, eventually};
@@ -101,6 +102,17 @@ fn assert_same(samples: &Samples, summary: &Summary) {
     assert!(reasons >= 13, "every reason has its line");
 }
 
+/// The README lists every name; of ours without their common beginning.
+fn assert_documented(samples: &Samples) {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    for series in samples.keys() {
+        let name = series.split('{').next().unwrap_or_default();
+        let name = name.strip_prefix("toolspan").unwrap_or("process_*");
+        assert!(readme.contains(name), "README says nothing of {series}");
+    }
+}
+
 #[test]
 fn the_page_is_strict_and_says_what_the_ledger_says() {
     let (receiver, upstream) = (receiver(), Upstream::start());
@@ -121,6 +133,7 @@ fn the_page_is_strict_and_says_what_the_ledger_says() {
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
     let samples = parse(&answer.text());
+    assert_documented(&samples);
     for (series, least) in [
         ("toolspan_build_info{version=\"0.1.0\"}", 1.0),
         ("toolspan_exports_total{result=\"ok\"}", 1.0),
