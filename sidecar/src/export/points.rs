@@ -26,6 +26,8 @@ mod process;
 
 /// Tenants with metrics of their own.
 const MAX_TENANTS: usize = 200;
+/// With those of the overflow, one for each resource: hops have few, but every reload may name others.
+const MAX_METERS: usize = MAX_TENANTS + 64;
 /// Points of one histogram of one tenant; the SDK sums what comes beyond under `otel.metric.overflow`.
 const MAX_POINTS: usize = 500;
 /// Points of one sum of the process: one for each reason. The SDK makes room for all of them at once.
@@ -193,6 +195,9 @@ impl Points {
         let overflow = !self.meters.contains_key(&key) && self.meters.len() >= MAX_TENANTS;
         if overflow {
             key.tenant = Arc::clone(&self.overflow);
+            if !self.meters.contains_key(&key) && self.meters.len() >= MAX_METERS {
+                key.resource = Arc::default();
+            }
         }
         let tenant = Arc::clone(&key.tenant);
         let (resources, temporality) = (&self.resources, self.temporality);

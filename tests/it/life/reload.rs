@@ -209,3 +209,25 @@ fn clients_that_call_all_the_time_do_not_notice_reloads() {
         assert!(found, "calls went on under {tenant}");
     }
 }
+
+#[test]
+fn a_hop_that_gets_another_name_keeps_its_listener_and_its_connections() {
+    let (receiver, upstream) = (receiver(), Upstream::start());
+    // The upstream's port is this test's own, on the next address of loopback too.
+    let listen = upstream.url().replace("http://127.0.0.1", "127.0.0.2");
+    let config =
+        |name: &str| top(&receiver, "") + &hop(name, &upstream, "").replace("127.0.0.1:0", &listen);
+    let fleet = Fleet::start(&config("one"));
+    let mut kept = fleet.connect("one");
+    call_once(&mut kept, 1);
+    let reloaded = fleet.reload(&config("two"));
+    assert_eq!(reloaded["changed"], "[\"two\"]", "{reloaded}");
+    assert_eq!(
+        (&reloaded["added"], &reloaded["removed"]),
+        (&"[]".into(), &"[]".into())
+    );
+    call_once(&mut kept, 2);
+    assert_eq!(fleet.metric("toolspan_open_connections{hop=\"two\"}"), 1.0);
+    let (summary, _) = fleet.stop();
+    assert_eq!(summary.count("calls_exported"), 2);
+}

@@ -188,3 +188,19 @@ fn counts_of_hops_that_changed_their_tenant_are_nobodys() {
         .store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(!tenants());
 }
+
+#[test]
+fn resources_that_change_with_every_reload_do_not_grow_without_bound() {
+    let mut points = points();
+    for number in 0..2 * MAX_METERS {
+        let mut record = call("acme");
+        Arc::make_mut(&mut record.hop).resource = Arc::new(HopResource {
+            service_name: Some(format!("s{number}").into()),
+            ..HopResource::default()
+        });
+        points.add_call(&record);
+    }
+    assert!(points.meters.len() <= MAX_METERS + 1);
+    let calls: u64 = histograms(&points).iter().map(|(_, count)| count).sum();
+    assert_eq!(calls, 2 * MAX_METERS as u64);
+}
