@@ -146,6 +146,10 @@ impl Settings {
             log: log(top)?,
             limits: Limits {
                 max_open_calls: top.number("max_open_calls", 1)?,
+                session_idle: match top.number("session_idle_seconds", 0)? {
+                    0 => None,
+                    seconds => Some(Duration::from_secs(seconds as u64)),
+                },
                 connect_timeout: top.seconds("connect_timeout_seconds")?,
             },
             admin: top.socket("admin", top.switch("allow_public"))?,

@@ -19,7 +19,7 @@ use crate::counters::Gauge;
 use crate::record::{HopInfo, Outcome};
 use crate::session::Hop;
 use crate::switches::{Switch, Switches};
-use crate::tap::http::{Front, Proxy, Service, Upstream, serve};
+use crate::tap::http::{Front, Proxy, Service, Upstream, end_idle_sessions, serve};
 
 /// What a hop was told: where any of it differs, the hop has other settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ struct Running {
     fronts: watch::Sender<Front>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
+    /// Looks for idle sessions; ends with the hop.
+    idle: JoinSet<()>,
 }
 
 /// What a reload did, by the names of the hops.
@@ -101,6 +103,7 @@ impl Hops {
             let max = told.limits.max_open_calls;
             Arc::new(new_hop(info(&told), common, max, telemetry, &switches))
         });
+        let idle = idle(&told, hop.as_ref());
         let station = Arc::new(Station {
             name: told.hop.name.clone(),
             switches,
@@ -125,6 +128,7 @@ impl Hops {
             fronts,
             stop,
             serving: tokio::spawn(serve(listener, service)),
+            idle,
         });
     }
 
@@ -224,6 +228,7 @@ impl Running {
             connections: Arc::clone(&station.connections),
             hop: hop.clone(),
         });
+        self.idle = idle(&told, hop.as_ref());
         board.replace(station, Arc::clone(&renewed));
         self.station = renewed;
         self.fronts.send_replace(front(&told, hop));
@@ -292,10 +297,19 @@ fn write_port_file(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write the port file {}", file.display()))
 }
 
+fn idle(told: &Told, hop: Option<&Arc<Hop>>) -> JoinSet<()> {
+    let mut looking = JoinSet::new();
+    if let (Some(hop), Some(limit)) = (hop, told.limits.session_idle) {
+        looking.spawn(end_idle_sessions(Arc::clone(hop), limit));
+    }
+    looking
+}
+
 fn front(told: &Told, hop: Option<Arc<Hop>>) -> Front {
     let upstream = Upstream {
         host: told.hop.upstream.host.clone(),
         port: told.hop.upstream.port,
+        prefix: told.hop.upstream.prefix.clone(),
         connect_timeout: told.limits.connect_timeout,
     };
     Front::Proxy(Arc::new(Proxy { hop, upstream }))

@@ -3,13 +3,15 @@
 
 pub mod calls;
 pub mod peers;
+pub mod sessions;
 pub mod view;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::counters::{Counters, DropReason};
@@ -25,7 +27,8 @@ use crate::trace::context::Carriers;
 use crate::trace::{Carrier, Decision, decide, plan};
 
 pub use calls::{Calls, Direction, Key, OpenCall, Scope};
-pub use peers::{Peers, Sessions};
+pub use peers::Peers;
+pub use sessions::Sessions;
 
 /// The request that a server may end by a cancel of its own.
 const LISTEN: &str = "subscriptions/listen";
@@ -44,6 +47,8 @@ pub struct Hop {
     /// Keys the hash of session ids, which are credentials.
     session_key: RandomState,
     exchanges: Arc<AtomicU64>,
+    /// Open streams of HTTP+SSE: while there are none, no request is looked up among them.
+    streams: Arc<AtomicUsize>,
 }
 
 /// How a request came.
@@ -77,6 +82,7 @@ pub struct Opened {
 /// What an answer told about the peers.
 #[derive(Debug)]
 pub struct Answered {
+    pub hop: Arc<HopInfo>,
     pub initialize: bool,
     pub peers: Peers,
     pub tenant: Tenant,
@@ -104,6 +110,7 @@ impl Hop {
             random: Mutex::new(fastrand::Rng::new()),
             session_key: RandomState::new(),
             exchanges: Arc::default(),
+            streams: Arc::default(),
         }
     }
 
@@ -129,6 +136,7 @@ impl Hop {
             random: Mutex::new(fastrand::Rng::new()),
             session_key: self.session_key.clone(),
             exchanges: Arc::clone(&self.exchanges),
+            streams: Arc::clone(&self.streams),
         }
     }
 
@@ -319,6 +327,7 @@ impl Hop {
             .protocol_version
             .clone_from(&peers.protocol_version);
         let answered = Answered {
+            hop: Arc::clone(&call.record.hop),
             initialize: call.initialize && message.shape(Slot::Result) != Shape::Absent,
             peers,
             tenant: call.record.tenant.clone(),
@@ -383,7 +392,7 @@ impl Hop {
         for call in open {
             self.end(call, outcome, 0, now);
         }
-        let sessions = lock(&self.sessions).drain(&self.info, now);
+        let sessions = lock(&self.sessions).drain(now);
         for session in sessions {
             self.record_session(session);
         }
@@ -404,36 +413,77 @@ impl Hop {
         }
     }
 
-    /// What is known of the peers of a session.
-    #[must_use]
-    pub fn peers(&self, session: u64) -> Peers {
-        lock(&self.sessions).peers(session)
+    /// An exchange of a session begins; gives what is known of its peers.
+    pub fn enter_session(&self, session: u64, now: Moment) -> Peers {
+        lock(&self.sessions).enter(session, now)
+    }
+
+    /// It has ended; `parked` when calls of it stay open, for another stream to answer.
+    pub fn leave_session(&self, session: u64, parked: bool, now: Moment) {
+        lock(&self.sessions).leave(session, parked, now);
     }
 
     /// A session began: its `initialize` was answered.
     pub fn begin_session(&self, session: u64, answered: &Answered) {
-        let evicted = lock(&self.sessions).begin(session, answered, &self.info);
+        let evicted = lock(&self.sessions).begin(session, answered);
         if let Some(evicted) = evicted {
             self.record_session(evicted);
         }
     }
 
-    /// A session ended, by its client or because the server no longer knows it.
-    pub fn end_session(&self, session: u64, error_type: Option<&'static str>, now: Moment) {
-        let outcome = match error_type {
-            None => Outcome::ClientGone,
-            Some(_) => Outcome::ServerGone,
-        };
-        // Nothing can answer them any more.
+    /// A session ended, and nothing can answer its calls any more: they end with `outcome`.
+    pub fn end_session(
+        &self,
+        session: u64,
+        outcome: Outcome,
+        error_type: Option<&'static str>,
+        now: Moment,
+    ) {
         let left = lock(&self.calls).take_scope(Scope::Session(session));
         for call in left {
             self.end(call, outcome, 0, now);
         }
-        let record: Option<SessionRecord> =
-            lock(&self.sessions).end(session, &self.info, error_type, now);
+        let record = lock(&self.sessions).end(session, error_type, now);
         if let Some(record) = record {
             self.record_session(record);
         }
+    }
+
+    /// Ends the sessions that nobody has used for so long. Their clients went away when they were used last.
+    pub fn end_idle_sessions(&self, limit: Duration, now: Moment) {
+        let idle = lock(&self.sessions).idle(limit, now);
+        for (session, left) in idle {
+            self.end_session(session, Outcome::ClientGone, None, left);
+        }
+    }
+
+    /// A stream of HTTP+SSE named the URI of this hash: requests to it are answered there.
+    pub fn open_stream(&self, session: u64, now: Moment) {
+        lock(&self.sessions).open_stream(session, now);
+        self.streams.fetch_add(1, Ordering::Release);
+    }
+
+    /// It has ended; the last stream of a URI ends its session, whose open calls end with `outcome`.
+    pub fn close_stream(
+        &self,
+        session: u64,
+        outcome: Outcome,
+        error_type: Option<&'static str>,
+        now: Moment,
+    ) {
+        self.streams.fetch_sub(1, Ordering::Release);
+        if lock(&self.sessions).close_stream(session, now) {
+            self.end_session(session, outcome, error_type, now);
+        }
+    }
+
+    /// Whether a stream of HTTP+SSE has named the URI of this hash.
+    pub fn has_stream(&self, uri: impl FnOnce() -> u64) -> Option<u64> {
+        if self.streams.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let session = uri();
+        lock(&self.sessions).has_stream(session).then_some(session)
     }
 
     /// Counts what a finished scan found: messages, or something that is none.

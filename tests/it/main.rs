@@ -11,5 +11,6 @@ mod kill_switch;
 mod life;
 mod matrix;
 mod process;
+mod sse_legacy;
 mod stores;
 mod story;

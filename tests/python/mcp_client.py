@@ -4,6 +4,7 @@
 Never hides a failure: each line says how the request ended and which span the client gave it.
 
     mcp_client.py --mode legacy|modern|auto --url URL            [--header NAME=VALUE]... < script.json
+    mcp_client.py --mode legacy             --url URL --sse                               < script.json
     mcp_client.py --mode legacy|modern|auto [--env NAME=VALUE]... -- COMMAND ARG...       < script.json
 
 The script is a JSON array of steps, each an object:
@@ -27,6 +28,7 @@ import sys
 import time
 
 from mcp import Client, MCPError
+from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
@@ -144,6 +146,10 @@ async def run_repeated(client, step):
 @contextlib.asynccontextmanager
 async def connect(args):
     mode = MODERN if args.mode == "modern" else args.mode
+    if args.sse:
+        async with Client(sse_client(args.url), mode=mode) as client:
+            yield client
+        return
     if args.url:
         http = create_mcp_http_client(headers=dict(pair.split("=", 1) for pair in args.header))
         async with http, Client(streamable_http_client(args.url, http_client=http), mode=mode) as client:
@@ -172,6 +178,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", choices=["legacy", "modern", "auto"], default="auto")
     parser.add_argument("--url")
+    parser.add_argument("--sse", action="store_true", help="the HTTP+SSE transport")
     parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the spawned command")
     parser.add_argument("--service-name", default="fixture-client")

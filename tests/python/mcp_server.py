@@ -5,6 +5,7 @@ Never guesses: each tool does what its name says. Its own spans go where OTEL_EX
 
     mcp_server.py stdio
     mcp_server.py http [--json] [--port-file FILE]     ends when standard input closes
+    mcp_server.py sse [--port-file FILE]               the same over HTTP+SSE
 """
 
 import argparse
@@ -122,7 +123,7 @@ def write_port(port, port_file):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("transport", choices=["stdio", "http"])
+    parser.add_argument("transport", choices=["stdio", "http", "sse"])
     parser.add_argument("--json", action="store_true", help="answer with JSON instead of SSE")
     parser.add_argument("--port-file", type=pathlib.Path)
     parser.add_argument("--service-name", default="fixture-server")
@@ -132,6 +133,8 @@ def main():
     try:
         if args.transport == "stdio":
             server.run("stdio")
+        elif args.transport == "sse":
+            asyncio.run(serve_app(server.sse_app(), args.port_file))
         else:
             asyncio.run(serve_app(server.streamable_http_app(json_response=args.json), args.port_file))
     finally:

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -52,6 +53,8 @@ pub enum Body {
     Broken(Vec<(Duration, Vec<u8>)>),
     /// Chunks as above, then nothing, until the client closes the connection.
     Held(Vec<(Duration, Vec<u8>)>),
+    /// Chunks as the test sends them, until its sender is dropped: then the body ends, or breaks off.
+    Live(Live),
     /// No length: the body ends with the connection.
     ToEnd(Vec<u8>),
     /// One chunk again and again: a body that nobody has to hold in memory.
@@ -61,6 +64,34 @@ pub enum Body {
     },
     /// No answer at all: the connection is closed.
     HangUp,
+}
+
+/// The other end of a body that a test writes as it goes.
+#[derive(Debug, Clone)]
+pub struct Live {
+    chunks: Arc<Mutex<Receiver<Vec<u8>>>>,
+    breaks_off: bool,
+}
+
+impl Live {
+    /// A body that ends in order when the sender is dropped.
+    #[must_use]
+    pub fn channel() -> (Sender<Vec<u8>>, Self) {
+        let (sender, chunks) = std::sync::mpsc::channel();
+        let live = Self {
+            chunks: Arc::new(Mutex::new(chunks)),
+            breaks_off: false,
+        };
+        (sender, live)
+    }
+
+    /// A body whose connection is closed instead.
+    #[must_use]
+    pub fn breaking_channel() -> (Sender<Vec<u8>>, Self) {
+        let (sender, live) = Self::channel();
+        let breaks_off = true;
+        (sender, Self { breaks_off, ..live })
+    }
 }
 
 impl Answer {
@@ -267,6 +298,16 @@ fn write_answer(writer: &mut TcpStream, answer: &Answer, shared: &Shared) -> io:
         Body::Held(chunks) => {
             write_chunks(writer, &line, &answer.headers, chunks)?;
             Ok(true)
+        }
+        Body::Live(live) => {
+            write_chunks(writer, &line, &answer.headers, &[])?;
+            for chunk in lock(&live.chunks).iter() {
+                http_wire::write_chunk(writer, &chunk)?;
+            }
+            if !live.breaks_off {
+                http_wire::write_chunk(writer, b"")?;
+            }
+            Ok(!live.breaks_off)
         }
         Body::ToEnd(body) => {
             http_wire::write_message(writer, &line, &answer.headers, None)?;

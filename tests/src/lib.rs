@@ -28,6 +28,8 @@ pub mod fleet;
 
 pub mod python;
 
+pub mod node;
+
 pub mod conformance;
 
 pub mod generate;

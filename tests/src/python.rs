@@ -78,6 +78,14 @@ impl Client {
         sent(command, script)
     }
 
+    /// Runs a script over HTTP+SSE.
+    #[must_use]
+    pub fn run_sse(&self, url: &str, script: &Value) -> Vec<Sent> {
+        let mut command = self.command();
+        command.args(["--sse", "--url", url]);
+        sent(command, script)
+    }
+
     /// Runs a script over stdio: the client spawns this command with these variables.
     #[must_use]
     pub fn run_stdio(&self, env: &[&str], spawned: &[&str], script: &Value) -> Vec<Sent> {
@@ -138,12 +146,25 @@ impl HttpServer {
     /// When it does not start.
     #[must_use]
     pub fn start(telemetry: &Telemetry, options: &[&str]) -> Self {
+        Self::start_as("http", telemetry, options)
+    }
+
+    /// The same server over HTTP+SSE.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_sse(telemetry: &Telemetry) -> Self {
+        Self::start_as("sse", telemetry, &[])
+    }
+
+    fn start_as(transport: &str, telemetry: &Telemetry, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let port_file = folder.path().join("port");
         let mut command = Command::new(programs::python());
         command
             .arg(programs::python_script("mcp_server.py"))
-            .args(["http", "--port-file"])
+            .args([transport, "--port-file"])
             .arg(&port_file)
             .args(options)
             .stdin(Stdio::piped());

@@ -174,6 +174,15 @@ pub(crate) const OPTIONS: &[Opt] = &[
         doc: "Calls that may wait for their answer at a time. Beyond it the oldest is ended as evicted; it still gets its answer.",
     },
     Opt {
+        key: "session_idle_seconds",
+        kind: Kind::Integer,
+        scope: Scope::Process,
+        default: Some("3600"),
+        env: Some("TOOLSPAN_SESSION_IDLE_SECONDS"),
+        flag: None,
+        doc: "A session without traffic or open streams for this long is over for our records; its calls end as client_gone. 0: never.",
+    },
+    Opt {
         key: "connect_timeout_seconds",
         kind: Kind::Integer,
         scope: Scope::Process,
@@ -270,7 +279,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         default: None,
         env: Some("TOOLSPAN_UPSTREAM"),
         flag: Some("--upstream"),
-        doc: "The server behind the hop: http://HOST:PORT, without a path.",
+        doc: "The server behind the hop: http://HOST:PORT. A path behind it is put before the path the client asks for.",
     },
     Opt {
         key: "port_file",

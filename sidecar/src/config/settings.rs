@@ -47,6 +47,8 @@ pub struct LogSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub max_open_calls: usize,
+    /// After so long a session that nobody uses is over; none for never.
+    pub session_idle: Option<Duration>,
     pub connect_timeout: Duration,
 }
 
@@ -78,6 +80,8 @@ pub struct Upstream {
     /// Without the brackets of an IPv6 address.
     pub host: String,
     pub port: u16,
+    /// The path of the URL, without a slash at its end.
+    pub prefix: String,
     /// As it was given: what a `Host` header would hold.
     pub authority: String,
 }

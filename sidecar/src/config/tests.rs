@@ -268,7 +268,7 @@ fn listening_for_other_machines_needs_to_be_meant() {
 fn an_upstream_is_a_plain_origin() {
     for (url, problem) in [
         ("https://x:1", "TLS to an upstream"),
-        ("http://x:1/mcp", "no path"),
+        ("http://x:1/mcp?a=1", "no query"),
         ("http://me:secret@x:1", "no"),
         ("x:1", "must be http://HOST:PORT"),
         ("", "must be http://HOST:PORT"),

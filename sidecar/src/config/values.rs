@@ -209,8 +209,8 @@ fn upstream(text: &str) -> Result<Upstream, &'static str> {
     if authority.as_str().contains('@') {
         return Err("must not hold a user or password");
     }
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err("must have no path: the client's path is passed on as it is");
+    if uri.query().is_some() {
+        return Err("must have no query: the client's path and query are put behind its path");
     }
     let host = authority
         .host()
@@ -222,6 +222,7 @@ fn upstream(text: &str) -> Result<Upstream, &'static str> {
     Ok(Upstream {
         host: host.into(),
         port: authority.port_u16().unwrap_or(80),
+        prefix: uri.path().trim_end_matches('/').into(),
         authority: authority.as_str().into(),
     })
 }

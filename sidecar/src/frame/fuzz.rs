@@ -1,8 +1,12 @@
 //! Takes any bytes. Gives nothing: it panics when a scanner breaks one of its promises.
 //! Never part of the path: the entry points of the fuzz targets, beside the code they check.
 
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
 use super::line::{Edit, Framer, Line, Observer};
-use super::sse::{Event, EventStream};
+use super::sse::{Event, EventEditor, EventStream};
 use super::{Kind, Message, Scanner};
 use crate::record::TraceContext;
 use crate::trace::context::{Carriers, parse_traceparent};
@@ -107,7 +111,7 @@ pub fn fuzz_lines(bytes: &[u8]) {
     assert_eq!(count.0, lines.count() as u64, "lines were missed");
 }
 
-/// Chunks do not matter.
+/// Chunks do not matter; without edits every byte comes out as it went in, and edits come out in the same places.
 pub fn fuzz_sse(bytes: &[u8]) {
     let run = |size: usize| {
         let mut stream = EventStream::new();
@@ -124,4 +128,33 @@ pub fn fuzz_sse(bytes: &[u8]) {
         (events, stream.resumable())
     };
     assert_eq!(run(usize::MAX), run(1), "chunks changed the events");
+    assert_eq!(
+        edited(bytes, 5, 16, b""),
+        bytes,
+        "bytes changed on their way"
+    );
+    let whole = edited(bytes, usize::MAX, usize::MAX, b"!");
+    assert_eq!(
+        whole,
+        edited(bytes, 1, usize::MAX, b"!"),
+        "chunks changed the edits"
+    );
+}
+
+/// The stream after putting `mark` behind the first byte of every request.
+fn edited(bytes: &[u8], size: usize, limit: usize, mark: &[u8]) -> Vec<u8> {
+    let mut editor = EventEditor::new(limit);
+    let mut out = VecDeque::new();
+    for chunk in bytes.chunks(size) {
+        let mut each = |event: Event<'_>, _| match event {
+            Event::Messages(scanner) if !mark.is_empty() && !scanner.is_answer() => vec![Edit {
+                at: 1..1,
+                with: mark.to_vec(),
+            }],
+            _ => Vec::new(),
+        };
+        editor.feed(Bytes::copy_from_slice(chunk), &mut each, &mut out);
+    }
+    out.push_back(editor.finish());
+    out.iter().flat_map(|piece| piece.iter().copied()).collect()
 }

@@ -1,14 +1,22 @@
 //! Takes the chunks of a `text/event-stream` as they pass. Gives the message in the data of each event, and the
 //! `endpoint` event of the HTTP+SSE transport.
-//! Never buffers an event: its data goes straight into the JSON scanner.
+//! Never buffers an event: its data goes straight into the JSON scanner, and `edit` holds what may be changed.
 //!
 //! The grammar is "9.2.5 Parsing an event stream" of the HTML standard: lines end with LF, CR or CRLF, several
 //! `data` lines are joined by LF, a blank line ends the event, a line that starts with a colon is a comment.
 
+mod edit;
+
 use super::Scanner;
+use super::line::Edit;
+
+pub use edit::EventEditor;
 
 /// The longest `event` name or `endpoint` URI that is kept.
 const KEEP: usize = 2048;
+
+/// Most lines of data that one event may have to be edited.
+const EDITABLE_LINES: usize = 64;
 
 /// One event that carried data.
 #[derive(Debug)]
@@ -19,6 +27,56 @@ pub enum Event<'a> {
     Malformed,
     /// The URI of an `endpoint` event (HTTP+SSE, revision 2024-11-05).
     Endpoint(&'a [u8]),
+}
+
+/// Where the data of one event stands in the stream: the lines that were joined to it.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// Offset in the data and in the stream of the value of each data line.
+    lines: Vec<(u64, u64)>,
+    /// There were more lines than are kept.
+    cut: bool,
+}
+
+impl Places {
+    fn clear(&mut self) {
+        self.lines.clear();
+        self.cut = false;
+    }
+
+    fn add(&mut self, data: u64, stream: u64) {
+        if self.lines.len() < EDITABLE_LINES {
+            self.lines.push((data, stream));
+        } else {
+            self.cut = true;
+        }
+    }
+
+    /// Where the event's data begins in the stream; none if its places are not known.
+    fn start(&self) -> Option<u64> {
+        let first = self.lines.first().map(|line| line.1);
+        first.filter(|_| !self.cut)
+    }
+
+    /// The place in the stream of a byte of the data.
+    fn byte(&self, data: u64) -> Option<u64> {
+        let line = self.lines.iter().rfind(|line| line.0 <= data)?;
+        line.1.checked_add(data.checked_sub(line.0)?)
+    }
+
+    /// The range of the stream that an edit of the data means. An insertion goes directly behind the byte before it.
+    fn range(&self, edit: &Edit) -> Option<std::ops::Range<u64>> {
+        let (start, end) = (edit.at.start as u64, edit.at.end as u64);
+        let start = match start.checked_sub(1) {
+            Some(before) if start == end => self.byte(before)?.checked_add(1)?,
+            _ => self.byte(start)?,
+        };
+        let end = match end.checked_sub(1) {
+            Some(last) if edit.at.start < edit.at.end => self.byte(last)?.checked_add(1)?,
+            _ => start,
+        };
+        Some(start..end)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +106,14 @@ pub struct EventStream {
     /// The first bytes of the data, for the `endpoint` event.
     data: Vec<u8>,
     data_lines: u32,
+    data_length: u64,
     broken: bool,
     /// The last byte was a CR: a LF now belongs to it.
     after_cr: bool,
     saw_id: bool,
+    /// Bytes of the stream that were read.
+    position: u64,
+    places: Places,
     /// Bytes of a byte order mark still to be skipped at the start.
     mark: u8,
 }
@@ -72,9 +134,12 @@ impl EventStream {
             event: Vec::new(),
             data: Vec::new(),
             data_lines: 0,
+            data_length: 0,
             broken: false,
             after_cr: false,
             saw_id: false,
+            position: 0,
+            places: Places::default(),
             mark: 0,
         }
     }
@@ -87,8 +152,15 @@ impl EventStream {
 
     /// Reads the next chunk and hands each complete event that carries data to `each`.
     pub fn feed(&mut self, chunk: &[u8], each: &mut impl FnMut(Event<'_>)) {
+        self.feed_placed(chunk, &mut |event, _| each(event));
+    }
+
+    /// The same, with the places of the event's data in the stream.
+    pub(crate) fn feed_placed(&mut self, chunk: &[u8], each: &mut impl FnMut(Event<'_>, &Places)) {
+        let end_of_chunk = self.position.saturating_add(chunk.len() as u64);
         let mut rest = self.skip_mark(chunk);
         while !rest.is_empty() {
+            self.position = end_of_chunk.saturating_sub(rest.len() as u64);
             if std::mem::take(&mut self.after_cr)
                 && let Some(tail) = rest.strip_prefix(b"\n")
             {
@@ -103,6 +175,16 @@ impl EventStream {
             self.end_line(each);
             rest = rest.get(end + 1..).unwrap_or(&[]);
         }
+        self.position = end_of_chunk;
+    }
+
+    /// Where the data of the unfinished event begins, if it may still turn out to be one that is edited: no answer,
+    /// which must not wait, and nothing longer than `limit`.
+    pub(crate) fn undecided(&self, limit: u64) -> Option<u64> {
+        let start = self.places.start()?;
+        let short = self.position.saturating_sub(start) <= limit;
+        let open = self.event == b"endpoint" || !(self.broken || self.scanner.is_answer());
+        (short && open).then_some(start)
     }
 
     fn skip_mark<'a>(&mut self, mut chunk: &'a [u8]) -> &'a [u8] {
@@ -122,6 +204,7 @@ impl EventStream {
 
     /// A piece of a line, without its end.
     fn part(&mut self, mut part: &[u8]) {
+        let end = self.position.saturating_add(part.len() as u64);
         if self.line == Line::Name {
             let colon = memchr::memchr(b':', part);
             let name = part.get(..colon.unwrap_or(part.len())).unwrap_or(&[]);
@@ -136,6 +219,10 @@ impl EventStream {
         if let (Line::Space(field), false) = (self.line, part.is_empty()) {
             self.line = Line::Value(field);
             part = part.strip_prefix(b" ").unwrap_or(part);
+            if field == Field::Data {
+                let data = self.data_length;
+                self.places.add(data, end.saturating_sub(part.len() as u64));
+            }
         }
         match self.line {
             Line::Value(Field::Data) => self.data(part),
@@ -161,13 +248,14 @@ impl EventStream {
     }
 
     fn data(&mut self, bytes: &[u8]) {
+        self.data_length = self.data_length.saturating_add(bytes.len() as u64);
         keep(&mut self.data, bytes, KEEP);
         if !self.broken {
             self.broken = self.scanner.feed(bytes).is_err();
         }
     }
 
-    fn end_line(&mut self, each: &mut impl FnMut(Event<'_>)) {
+    fn end_line(&mut self, each: &mut impl FnMut(Event<'_>, &Places)) {
         match self.line {
             Line::Name if self.name.is_empty() => self.end_event(each),
             // A field name alone is a field with an empty value.
@@ -183,21 +271,23 @@ impl EventStream {
         self.name.clear();
     }
 
-    fn end_event(&mut self, each: &mut impl FnMut(Event<'_>)) {
-        if self.event == b"endpoint" {
-            each(Event::Endpoint(&self.data));
+    fn end_event(&mut self, each: &mut impl FnMut(Event<'_>, &Places)) {
+        if self.event == b"endpoint" && self.data_length <= KEEP as u64 {
+            each(Event::Endpoint(&self.data), &self.places);
         } else if self.scanner.fed() > 0 {
             // Empty data is the priming event of revision 2025-11-25.
             if !self.broken && self.scanner.finish().is_ok() {
-                each(Event::Messages(&self.scanner));
+                each(Event::Messages(&self.scanner), &self.places);
             } else {
-                each(Event::Malformed);
+                each(Event::Malformed, &self.places);
             }
         }
         self.scanner.reset();
         self.event.clear();
         self.data.clear();
         self.data_lines = 0;
+        self.data_length = 0;
+        self.places.clear();
         self.broken = false;
     }
 }

@@ -440,3 +440,70 @@ fn what_is_switched_off_is_counted() {
     assert!(records().is_empty());
     assert_eq!(hop.counters().dropped(DropReason::SwitchedOff), 1);
 }
+
+/// Opens a call of a session, in an exchange that leaves it for another stream to answer.
+fn park(hop: &Hop, session: u64, id: u64, now: Moment) {
+    hop.enter_session(session, now);
+    let scanner = scan(&CALL.replace("\"id\":1", &format!("\"id\":{id}")));
+    let at = (Scope::Session(session), Direction::ToServer);
+    let message = scanner.messages().next().unwrap();
+    hop.open(&message, at, &Arrival::default(), now).unwrap();
+    hop.leave_session(session, true, now);
+}
+
+#[test]
+fn a_session_that_nobody_uses_ends_and_its_calls_with_it() {
+    let base = Instant::now();
+    let (hop, records) = hop(10);
+    let limit = Duration::from_millis(100);
+    park(&hop, 7, 1, at(base, 0));
+    park(&hop, 8, 2, at(base, 0));
+    hop.enter_session(8, at(base, 40));
+    hop.end_idle_sessions(limit, at(base, 99));
+    assert!(records().is_empty(), "not yet");
+    hop.end_idle_sessions(limit, at(base, 500));
+    let ended = records();
+    let ended: Vec<_> = ended.iter().map(|r| (&*r.request_id, r.outcome)).collect();
+    assert_eq!(ended, [("1", Outcome::ClientGone)], "8 has a stream open");
+    hop.leave_session(8, false, at(base, 600));
+    hop.end_idle_sessions(limit, at(base, 650));
+    assert!(records().is_empty(), "not yet");
+    hop.end_idle_sessions(limit, at(base, 700));
+    let [last] = records().try_into().unwrap();
+    // It was left at 600; nobody knows more.
+    assert_eq!(last.duration, Duration::from_millis(600));
+}
+
+#[test]
+fn a_stream_of_the_older_transport_is_a_session_of_its_own_until_its_last_one_ends() {
+    let base = Instant::now();
+    let (hop, records) = hop(10);
+    assert_eq!(hop.has_stream(|| panic!("there is none to look up")), None);
+    hop.open_stream(7, at(base, 0));
+    hop.open_stream(7, at(base, 0));
+    assert_eq!(hop.has_stream(|| 7), Some(7));
+    assert_eq!(hop.has_stream(|| 8), None);
+    park(&hop, 7, 1, at(base, 1));
+    hop.close_stream(7, Outcome::ServerGone, None, at(base, 2));
+    assert_eq!(hop.has_stream(|| 7), Some(7));
+    assert!(records().is_empty());
+    hop.close_stream(7, Outcome::ServerGone, None, at(base, 3));
+    assert_eq!(records()[0].outcome, Outcome::ServerGone);
+    assert_eq!(hop.has_stream(|| panic!("there is none to look up")), None);
+}
+
+#[test]
+fn sessions_are_bounded_and_those_with_nothing_to_wait_for_are_not_kept() {
+    let now = at(Instant::now(), 0);
+    let mut sessions = Sessions::new(2);
+    for id in 0..100 {
+        sessions.enter(id, now);
+        sessions.leave(id, false, now);
+    }
+    assert_eq!(sessions.known(), 0);
+    for id in 0..100 {
+        sessions.enter(id, now);
+        sessions.leave(id, true, now);
+        assert!(sessions.known() <= 6);
+    }
+}

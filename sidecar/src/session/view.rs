@@ -71,14 +71,14 @@ impl Hop {
     pub fn newest_sessions(&self, most: usize, now: Moment) -> Vec<SessionView> {
         let sessions = lock(&self.sessions);
         let mut all: Vec<_> = sessions.iter().collect();
-        all.sort_unstable_by_key(|(_, session)| std::cmp::Reverse(session.began.monotonic));
+        all.sort_unstable_by_key(|(_, session)| std::cmp::Reverse(session.at.monotonic));
         let newest = all.into_iter().take(most);
         newest
             .map(|(id, session)| SessionView {
                 id: *id,
                 peers: session.peers.clone(),
                 tenant: Arc::clone(&session.tenant.name),
-                age: age(session.began, now),
+                age: age(session.at, now),
             })
             .collect()
     }

@@ -8,10 +8,13 @@
 //! and disconnects is what it would see without us.
 
 mod body;
+mod calls;
 mod decode;
 mod exchange;
 mod headers;
+mod idle;
 mod origin;
+mod place;
 mod request;
 mod upstream;
 
@@ -34,6 +37,7 @@ use crate::counters::Gauge;
 use crate::session::Hop;
 
 use body::ResponseBody;
+pub use idle::end_idle_sessions;
 use upstream::Link;
 pub use upstream::Upstream;
 

@@ -106,7 +106,7 @@ fn whole(answer: &Answer) -> Vec<u8> {
             .flat_map(|(_, chunk)| chunk.iter().copied())
             .collect(),
         Body::Repeated { chunk, times } => chunk.repeat(*times),
-        Body::HangUp => Vec::new(),
+        Body::HangUp | Body::Live(_) => Vec::new(),
     }
 }
 

@@ -78,11 +78,11 @@ fn a_call_the_client_gave_up_on_is_recorded_over_http_on_the_legacy_wire() {
     assert_eq!(outcome(&sent, &spans), "cancelled_by_client");
 }
 
-/// There, closing the stream is how a client cancels: it looks the same as a client that died.
+/// There, closing the stream is how a client cancels.
 #[test]
 fn a_call_the_client_gave_up_on_is_recorded_over_http_on_the_modern_wire() {
     let (sent, spans) = over_http("modern", slow_call_with_timeout());
-    assert_eq!(outcome(&sent, &spans), "client_gone");
+    assert_eq!(outcome(&sent, &spans), "cancelled_by_client");
 }
 
 #[test]
@@ -110,8 +110,15 @@ fn a_call_whose_client_died_is_recorded_over_stdio() {
     );
 }
 
+/// And dying closes the stream too: the server sees a cancel, and so do we.
 #[test]
-fn a_call_whose_client_died_is_recorded_over_http() {
+fn a_call_whose_client_died_is_recorded_over_http_on_the_modern_wire() {
     let (sent, spans) = over_http("modern", call_whose_client_dies());
+    assert_eq!(outcome(&sent, &spans), "cancelled_by_client");
+}
+
+#[test]
+fn a_call_whose_client_died_is_recorded_over_http_on_the_legacy_wire() {
+    let (sent, spans) = over_http("legacy", call_whose_client_dies());
     assert_eq!(outcome(&sent, &spans), "client_gone");
 }

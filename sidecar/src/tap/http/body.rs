@@ -1,5 +1,5 @@
 //! Takes the bodies of an exchange. Gives them on frame by frame, and what passed to the exchange.
-//! Never keeps a frame back: an answer's frame is read as it goes by.
+//! Never keeps a frame back, but for the unfinished data of an event that may be edited.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::exchange::Exchange;
+use super::calls::Exchange;
 use super::request::Reader;
 
 /// The body of a request on its way to the server.
@@ -99,8 +99,115 @@ impl Body for RequestBody {
 pub(crate) enum ResponseBody {
     /// Of our own.
     Text(Option<Bytes>),
-    /// Of the server, with the exchange that reads along.
-    Server(Incoming, Option<Box<Exchange>>),
+    /// Of the server.
+    Server(ServerBody),
+}
+
+impl ResponseBody {
+    pub(super) fn server(from: Incoming, exchange: Option<Box<Exchange>>) -> Self {
+        let edited = exchange.as_ref().is_some_and(|exchange| exchange.edits());
+        let mut body = ServerBody {
+            exchange,
+            edited,
+            ready: VecDeque::new(),
+            end: None,
+            from,
+        };
+        if body.from.is_end_stream() {
+            body.finish();
+        }
+        Self::Server(body)
+    }
+}
+
+/// The server's answer, with the exchange that reads along.
+#[derive(Debug)]
+pub(crate) struct ServerBody {
+    from: Incoming,
+    exchange: Option<Box<Exchange>>,
+    /// Its length may change on the way.
+    edited: bool,
+    /// What can go on.
+    ready: VecDeque<Bytes>,
+    /// What comes behind it: an error, trailers.
+    end: Option<Result<Frame<Bytes>, hyper::Error>>,
+}
+
+impl ServerBody {
+    /// The answer is complete.
+    fn finish(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            self.ready.extend(exchange.held());
+            exchange.end_of_body();
+        }
+    }
+
+    fn data(&mut self, data: Bytes) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.edit(data, &mut self.ready);
+        } else {
+            self.ready.push_back(data);
+        }
+        if self.from.is_end_stream() {
+            self.finish();
+        }
+    }
+
+    fn poll_edited(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            if let Some(end) = self.end.take() {
+                return Poll::Ready(Some(end));
+            }
+            match ready!(Pin::new(&mut self.from).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.data(data),
+                    Err(trailers) => {
+                        self.finish();
+                        self.end = Some(Ok(trailers));
+                    }
+                },
+                Some(Err(error)) => {
+                    if let Some(mut exchange) = self.exchange.take() {
+                        self.ready.extend(exchange.held());
+                        exchange.broken_body();
+                    }
+                    self.end = Some(Err(error));
+                }
+                None if self.exchange.is_some() => self.finish(),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.from).poll_frame(cx));
+        match &frame {
+            Some(Ok(passing)) => {
+                if let (Some(exchange), Some(data)) = (&mut self.exchange, passing.data_ref()) {
+                    exchange.read(data);
+                }
+                if self.from.is_end_stream() {
+                    self.finish();
+                }
+            }
+            None => self.finish(),
+            Some(Err(_)) => {
+                if let Some(exchange) = self.exchange.take() {
+                    exchange.broken_body();
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
 }
 
 /// Any error that a body may end with.
@@ -116,33 +223,13 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Server(body, exchange) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-                match &frame {
-                    Some(Ok(passing)) => {
-                        if let (Some(exchange), Some(data)) =
-                            (exchange.as_mut(), passing.data_ref())
-                        {
-                            exchange.read(data);
-                        }
-                        if body.is_end_stream()
-                            && let Some(exchange) = exchange.take()
-                        {
-                            exchange.end_of_body();
-                        }
-                    }
-                    None => {
-                        if let Some(exchange) = exchange.take() {
-                            exchange.end_of_body();
-                        }
-                    }
-                    Some(Err(_)) => {
-                        if let Some(exchange) = exchange.take() {
-                            exchange.broken_body();
-                        }
-                    }
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            Self::Server(body) => {
+                let frame = if body.edited {
+                    body.poll_edited(cx)
+                } else {
+                    body.poll_read(cx)
+                };
+                frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
         }
     }
@@ -150,14 +237,17 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Text(text) => text.is_none(),
-            Self::Server(body, _) => body.is_end_stream(),
+            Self::Server(body) => {
+                body.from.is_end_stream() && body.ready.is_empty() && body.end.is_none()
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
-            Self::Server(body, _) => body.size_hint(),
+            Self::Server(body) if body.edited => SizeHint::new(),
+            Self::Server(body) => body.from.size_hint(),
         }
     }
 }

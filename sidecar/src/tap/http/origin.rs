@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::Method;
 use http::header::HeaderValue;
 
-use super::exchange::Calls;
+use super::calls::Calls;
 use super::headers;
 use crate::clock::{self, Moment};
 use crate::frame::line::Edit;
-use crate::frame::{Kind, Scanner};
+use crate::frame::{Kind, Scanner, Slot};
 use crate::record::NotInjected;
 use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
 use crate::tenant::TenantRule;
@@ -23,6 +23,10 @@ pub(super) struct Origin {
     pub hop: Arc<Hop>,
     pub scope: Scope,
     pub session: Option<u64>,
+    /// The request goes to the URI of an HTTP+SSE stream, which brings the answers.
+    pub to_stream: bool,
+    /// The header names the newest protocol, which has no sessions.
+    pub modern: bool,
     peers: Peers,
     header: Option<Carrier>,
     tenant: Option<HeaderValue>,
@@ -37,19 +41,37 @@ pub(super) struct Opened {
     pub calls: Calls,
     pub edits: Vec<Edit>,
     pub injected: Option<Decision>,
+    /// A request says it is of the newest protocol.
+    pub modern: bool,
 }
 
 impl Origin {
-    pub fn new(hop: Arc<Hop>, headers: &HeaderMap, client: Option<SocketAddr>) -> Self {
+    pub fn new(hop: Arc<Hop>, request: &http::request::Parts, client: Option<SocketAddr>) -> Self {
+        let (headers, at) = (&request.headers, clock::now());
+        let version = headers
+            .get(headers::PROTOCOL_VERSION)
+            .and_then(|value| value.to_str().ok());
+        let modern = version.is_some_and(is_modern);
         let session = headers
             .get(headers::SESSION)
+            .filter(|_| !modern)
             .map(|id| hop.hash_session(id.as_bytes()));
-        let mut peers = session.map(|id| hop.peers(id)).unwrap_or_default();
+        let stream = match session {
+            None if request.method == Method::POST => hop.has_stream(|| {
+                let target = request
+                    .uri
+                    .path_and_query()
+                    .map_or("/", |path| path.as_str());
+                hop.hash_session(target.as_bytes())
+            }),
+            _ => None,
+        };
+        let session = session.or(stream);
+        let mut peers = session
+            .map(|id| hop.enter_session(id, at))
+            .unwrap_or_default();
         if peers.protocol_version.is_none() {
-            peers.protocol_version = headers
-                .get(headers::PROTOCOL_VERSION)
-                .and_then(|value| value.to_str().ok())
-                .map(Into::into);
+            peers.protocol_version = version.map(Into::into);
         }
         let tenant = match &hop.tenant {
             TenantRule::Header(name) => headers::only(headers, name).cloned(),
@@ -58,12 +80,14 @@ impl Origin {
         Self {
             scope: session.map_or_else(|| hop.new_scope(), Scope::Session),
             session,
+            to_stream: stream.is_some(),
+            modern,
             peers,
             header: headers::carrier(headers),
             tenant,
             baggage: headers::list(headers, &headers::BAGGAGE),
             client,
-            at: clock::now(),
+            at,
             hop,
         }
     }
@@ -83,6 +107,8 @@ impl Origin {
                 Kind::Request => {
                     let added: usize = opened.edits.iter().map(|e| e.with.len()).sum();
                     let arrival = self.arrival(untouchable, size.saturating_add(added));
+                    let version = message.text(Slot::MetaProtocolVersion);
+                    opened.modern |= version.is_some_and(|version| is_modern(&version));
                     if let Some(call) = self.hop.open(&message, at, &arrival, self.at) {
                         opened.calls.push(call.key);
                         opened.edits.extend(call.edits);
@@ -118,4 +144,9 @@ impl Origin {
             ..Arrival::default()
         }
     }
+}
+
+/// From this revision on there are no sessions, and closing a stream is a cancel. Revisions are dates, so they sort.
+fn is_modern(version: &str) -> bool {
+    version >= "2026-07-28" && version.starts_with(|c: char| c.is_ascii_digit())
 }

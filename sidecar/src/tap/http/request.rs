@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::body::RequestBody;
-use super::exchange::{Exchange, SharedCalls, lock_late};
+use super::calls::{Exchange, SharedCalls, lock_late};
 use super::origin::Origin;
 use crate::clock;
 use crate::frame::Scanner;
@@ -166,6 +166,7 @@ fn splice(whole: Bytes, origin: &Origin, exchange: &mut Exchange) -> Prepared {
         let opened = origin.messages(&scanner, None, whole.len());
         (edits, injected) = (opened.edits, opened.injected);
         exchange.calls = opened.calls;
+        exchange.modern |= opened.modern;
     }
     let body = apply(whole, edits);
     Prepared {

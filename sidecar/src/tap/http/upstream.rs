@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -19,6 +20,8 @@ use crate::record::Outcome;
 pub struct Upstream {
     pub host: String,
     pub port: u16,
+    /// What stands before the client's path; empty or `/...` without a slash at its end.
+    pub prefix: String,
     pub connect_timeout: Duration,
 }
 
@@ -31,6 +34,18 @@ impl Upstream {
         } else {
             format!("{}:{}", self.host, self.port)
         }
+    }
+
+    /// Where the server has what the client asks for.
+    pub(super) fn place(&self, uri: &Uri) -> Uri {
+        let path = uri.path_and_query().cloned();
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if self.prefix.is_empty() {
+            return path.into();
+        }
+        // `*` and the like have no place below a path.
+        let below = format!("{}{path}", self.prefix);
+        below.parse().unwrap_or_else(|_| path.into())
     }
 }
 
@@ -129,6 +144,7 @@ impl Link {
             host,
             port,
             connect_timeout,
+            ..
         } = &self.upstream;
         let connecting = TcpStream::connect((host.as_str(), *port));
         let stream = match tokio::time::timeout(*connect_timeout, connecting).await {
