@@ -328,11 +328,11 @@ impl Exchange {
             // Its answer comes in a POST of its own, which only a session can match with it.
             Kind::Request if self.origin.session.is_some() => {
                 let size = usize::try_from(scanner.fed()).unwrap_or(usize::MAX);
-                // On a stream of all calls only a call that waits alone can be meant.
+                // On a stream of all calls only a call that waits alone can be meant. A session's GET stream is one
+                // too: some SDKs put a question that belongs to a call on it.
                 let alone = || hop.cause(scope, Direction::ToServer);
-                let cause = self.cause.clone();
                 let arrival = Arrival {
-                    cause: cause.or_else(|| self.stream.and_then(|_| alone())),
+                    cause: self.cause.clone().or_else(alone),
                     header: None,
                     ..self.origin.arrival(untouchable, size)
                 };
