@@ -24,6 +24,31 @@ fn python_2_is_the_same_with_and_without_the_sidecar() {
 }
 
 #[test]
+fn fastmcp_is_the_same_with_and_without_the_sidecar() {
+    every_cell_of(Sdk::FastMcp);
+}
+
+#[test]
+fn typescript_1_is_the_same_with_and_without_the_sidecar() {
+    every_cell_of(Sdk::TypeScript1);
+}
+
+#[test]
+fn typescript_2_is_the_same_with_and_without_the_sidecar() {
+    every_cell_of(Sdk::TypeScript2);
+}
+
+#[test]
+fn server_everything_is_the_same_with_and_without_the_sidecar() {
+    every_cell_of(Sdk::Everything);
+}
+
+#[test]
+fn go_is_the_same_with_and_without_the_sidecar() {
+    every_cell_of(Sdk::Go);
+}
+
+#[test]
 fn readme_shows_the_table_that_these_tests_prove() {
     let readme = include_str!("../../README.md");
     let table = table::expected();

@@ -29,6 +29,13 @@ pub fn python_1() -> PathBuf {
     present("TOOLSPAN_TEST_PYTHON_1", installed, "cargo xtask test")
 }
 
+/// A program of `tests/sdk/go`.
+#[must_use]
+pub fn go_peer(name: &str) -> PathBuf {
+    let built = target().join("toolspan-test/go");
+    present("TOOLSPAN_TEST_GO_DIR", built, "cargo xtask test").join(name)
+}
+
 /// A file under `tests/sdk`.
 #[must_use]
 pub fn sdk_file(name: &str) -> PathBuf {
@@ -50,6 +57,12 @@ pub fn node_module(path: &str) -> PathBuf {
     present("TOOLSPAN_TEST_NODE_DIR", installed, "cargo xtask test")
         .join("node_modules")
         .join(path)
+}
+
+/// Where `require` finds the installed npm packages.
+#[must_use]
+pub fn node_path() -> PathBuf {
+    node_module("")
 }
 
 /// A program of this package, beside the running one or one folder up (tests run from `deps`).

@@ -38,6 +38,12 @@ impl Env {
         self.python_packages("python", "requirements.txt")
     }
 
+    /// The same with FastMCP, which is built on the same version of `mcp`.
+    pub fn python_with_sdks(&self) -> Result<PathBuf> {
+        self.python()?;
+        self.python_packages("python", "requirements-fastmcp.txt")
+    }
+
     /// An interpreter with the first major version of `mcp`.
     pub fn python_1(&self) -> Result<PathBuf> {
         self.python_environment("python-1")?;
@@ -106,6 +112,22 @@ impl Env {
             ])
             .current_dir(&folder))?;
         fs::write(&stamp, text)?;
+        Ok(folder)
+    }
+
+    /// The folder with the programs of `tests/sdk/go`; Go itself knows what has to be built anew.
+    pub fn go_peers(&self) -> Result<PathBuf> {
+        let go = find_program("go").context("go is not on PATH")?;
+        let folder = self.home.join("go");
+        fs::create_dir_all(&folder)?;
+        println!("building the Go peers in {}", self.show(&folder));
+        run(Command::new(go)
+            .args(["build", "-o"])
+            .arg(&folder)
+            .arg("./...")
+            .env("GOTOOLCHAIN", "local")
+            .env("GOFLAGS", "-mod=readonly")
+            .current_dir(self.root.join("tests/sdk/go")))?;
         Ok(folder)
     }
 

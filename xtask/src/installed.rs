@@ -46,6 +46,8 @@ impl Installed {
         self.note("TOOLSPAN_TEST_NODE_DIR", env.node_dir(), what, not_run);
         let what = "tests with version 1 of the Python SDK";
         self.note("TOOLSPAN_TEST_PYTHON_1", env.python_1(), what, not_run);
+        let what = "tests with Go peers";
+        self.note("TOOLSPAN_TEST_GO_DIR", env.go_peers(), what, not_run);
     }
 
     pub fn put_on(&self, command: &mut Command) {

@@ -22,7 +22,12 @@ pub fn run(args: &Args) -> Result<()> {
     let env = Env::here()?;
     let (mut installed, mut not_run) = (Installed::default(), NotRun::default());
     let what = "Python SDKs";
-    installed.note("TOOLSPAN_TEST_PYTHON", env.python(), what, &mut not_run);
+    installed.note(
+        "TOOLSPAN_TEST_PYTHON",
+        env.python_with_sdks(),
+        what,
+        &mut not_run,
+    );
     installed.sdks(&env, &mut not_run);
     if !not_run.reasons.is_empty() {
         bail!("not installed: {}", not_run.reasons.join(", "));

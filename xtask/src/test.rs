@@ -54,7 +54,9 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn install(env: &Env, not_run: &mut NotRun) -> Installed {
     let mut installed = Installed::default();
-    let python = env.python_with_engine();
+    let python = env
+        .python_with_sdks()
+        .and_then(|_| env.python_with_engine());
     let what = "tests with Python peers and with the ClickHouse engine";
     installed.note("TOOLSPAN_TEST_PYTHON", python, what, not_run);
     installed.sdks(env, not_run);

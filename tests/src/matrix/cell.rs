@@ -65,12 +65,13 @@ impl Cell {
     fn compare(self) -> Result<(), String> {
         let receiver = Receiver::start(Mode::Accept);
         let mark = Mark::new();
-        let script = script::steps();
+        let script = script::steps(self.server);
         let (direct, through) = match self.column.transport() {
             Transport::Stdio => self.over_stdio(&receiver, &mark, &script)?,
             _ => self.over_http(&receiver, &mark, &script)?,
         };
         mark.wait_for_no_one();
+        check::era(self.column, &direct)?;
         check::same(&direct, &through.lines)?;
         check::one_trace(self, &mark, &through)
     }

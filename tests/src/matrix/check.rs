@@ -4,15 +4,30 @@
 use serde_json::Value;
 
 use super::cell::Cell;
-use super::column::Transport;
+use super::column::{Column, Era, Transport};
 use super::peers::Mark;
 use super::script::TRACE;
 use crate::otlp::Span;
+
+const MODERN: &str = "2026-07-28";
 
 /// What the run through the sidecar gave.
 pub struct Through {
     pub lines: Vec<Value>,
     pub spans: Vec<Span>,
+}
+
+/// The era that was spoken is that of the column.
+///
+/// # Errors
+/// With the version that was spoken instead.
+pub fn era(column: Column, lines: &[Value]) -> Result<(), String> {
+    let version = lines.first().and_then(|line| line.get("version"));
+    let modern = version.and_then(Value::as_str) == Some(MODERN);
+    if modern == (column.era() == Era::Modern) {
+        return Ok(());
+    }
+    Err(format!("the peers spoke {version:?}"))
 }
 
 /// The two runs, line by line.
@@ -61,9 +76,14 @@ pub fn one_trace(cell: Cell, mark: &Mark, through: &Through) -> Result<(), Strin
         .find(|span| span.name == "tools/call trace")
         .ok_or("no span of the call of `trace`")?;
     let expected = format!("00-{}-{}-01", mark.trace_id, span.span_id);
-    let carriers: &[&str] = match cell.column.transport() {
-        Transport::Stdio | Transport::WebSocket => &["meta"],
-        Transport::Http | Transport::Sse => &["meta", "header"],
+    // Some SDKs hand no header to a tool; what they hand over must be ours.
+    let header = arrived
+        .get("header")
+        .is_some_and(|header| !header.is_null());
+    let carriers: &[&str] = if header {
+        &["meta", "header"]
+    } else {
+        &["meta"]
     };
     for carrier in carriers {
         if arrived.get(carrier).and_then(Value::as_str) != Some(&expected) {

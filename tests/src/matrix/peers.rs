@@ -12,6 +12,7 @@ use super::sdk::Sdk;
 use crate::process::{
     Guarded, PATIENCE, eventually, shell_code, wait_for_port_file, without_telemetry_variables,
 };
+use crate::programs;
 
 /// A variable that every process of a cell inherits.
 const MARK: &str = "SDK_MATRIX_CELL";
@@ -42,6 +43,8 @@ impl Mark {
     fn put_on(&self, command: &mut Command) {
         without_telemetry_variables(command);
         command.env(MARK, &self.text);
+        // A peer on Node may be spawned by one that is not.
+        command.env("NODE_PATH", programs::node_path());
     }
 
     /// The command lines of the cell's processes that still run.
@@ -144,7 +147,9 @@ impl Server {
         command
             .arg("--port-file")
             .arg(&port_file)
-            .stdin(Stdio::piped());
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         mark.put_on(&mut command);
         let mut process = Guarded::spawn(&mut command).expect("the server starts");
         let address = wait_for_port_file(&port_file, &mut process)

@@ -11,6 +11,11 @@ use crate::programs;
 pub enum Sdk {
     Python1,
     Python2,
+    FastMcp,
+    TypeScript1,
+    TypeScript2,
+    Everything,
+    Go,
 }
 
 /// What an SDK plays.
@@ -31,7 +36,15 @@ impl Part {
 }
 
 impl Sdk {
-    pub const ALL: [Self; 2] = [Self::Python1, Self::Python2];
+    pub const ALL: [Self; 7] = [
+        Self::Python1,
+        Self::Python2,
+        Self::FastMcp,
+        Self::TypeScript1,
+        Self::TypeScript2,
+        Self::Everything,
+        Self::Go,
+    ];
 
     /// Its folder under `tests/sdk`, and its name on the command line.
     #[must_use]
@@ -39,6 +52,11 @@ impl Sdk {
         match self {
             Self::Python1 => "python-1",
             Self::Python2 => "python-2",
+            Self::FastMcp => "fastmcp",
+            Self::TypeScript1 => "typescript-1",
+            Self::TypeScript2 => "typescript-2",
+            Self::Everything => "everything",
+            Self::Go => "go",
         }
     }
 
@@ -48,15 +66,22 @@ impl Sdk {
         match self {
             Self::Python1 => "Python `mcp` 1.30.0",
             Self::Python2 => "Python `mcp` 2.3.0",
+            Self::FastMcp => "FastMCP 4.1.2",
+            Self::TypeScript1 => "TypeScript `sdk` 1.32.2",
+            Self::TypeScript2 => "TypeScript `server`, `client` 2.4.0",
+            Self::Everything => "`server-everything` 2026.8.31",
+            Self::Go => "Go SDK 1.8.0",
         }
     }
 
     #[must_use]
-    pub fn speaks(self, _part: Part, column: Column) -> bool {
+    pub fn speaks(self, part: Part, column: Column) -> bool {
         let modern = matches!(column, Column::StdioModern | Column::HttpModern);
         match self {
-            Self::Python1 => !modern,
-            Self::Python2 => true,
+            Self::Python1 | Self::TypeScript1 => !modern,
+            Self::Everything => !modern && part == Part::Server,
+            Self::TypeScript2 => column != Column::Sse || part == Part::Client,
+            Self::Python2 | Self::FastMcp | Self::Go => true,
         }
     }
 
@@ -80,7 +105,11 @@ impl Sdk {
             |end: &str| programs::sdk_file(&format!("{}/{}.{end}", self.name(), part.name()));
         match self {
             Self::Python1 => vec![programs::python_1(), script("py")],
-            Self::Python2 => vec![programs::python(), script("py")],
+            Self::Python2 | Self::FastMcp => vec![programs::python(), script("py")],
+            Self::TypeScript1 | Self::TypeScript2 | Self::Everything => {
+                vec!["node".into(), script("cjs")]
+            }
+            Self::Go => vec![programs::go_peer(part.name())],
         }
     }
 }
