@@ -44,6 +44,11 @@ fn server_everything_is_the_same_with_and_without_the_sidecar() {
 }
 
 #[test]
+fn rmcp_is_the_same_with_and_without_the_sidecar() {
+    every_cell_of(Sdk::Rmcp);
+}
+
+#[test]
 fn go_is_the_same_with_and_without_the_sidecar() {
     every_cell_of(Sdk::Go);
 }

@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("not installed: {}", not_run.reasons.join(", "));
     }
     println!("building toolspan and the peers");
-    env.build_programs(&["toolspan", "sdk-matrix"])?;
+    env.build_programs(&["toolspan", "sdk-matrix", "rmcp-sdk"])?;
     let debug = target_dir(&env.root).join("debug");
     let mut matrix = std::process::Command::new(debug.join("sdk-matrix"));
     matrix.args(&args.only);

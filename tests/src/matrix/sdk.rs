@@ -15,6 +15,7 @@ pub enum Sdk {
     TypeScript1,
     TypeScript2,
     Everything,
+    Rmcp,
     Go,
 }
 
@@ -36,13 +37,14 @@ impl Part {
 }
 
 impl Sdk {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Python1,
         Self::Python2,
         Self::FastMcp,
         Self::TypeScript1,
         Self::TypeScript2,
         Self::Everything,
+        Self::Rmcp,
         Self::Go,
     ];
 
@@ -56,6 +58,7 @@ impl Sdk {
             Self::TypeScript1 => "typescript-1",
             Self::TypeScript2 => "typescript-2",
             Self::Everything => "everything",
+            Self::Rmcp => "rmcp",
             Self::Go => "go",
         }
     }
@@ -70,6 +73,7 @@ impl Sdk {
             Self::TypeScript1 => "TypeScript `sdk` 1.32.2",
             Self::TypeScript2 => "TypeScript `server`, `client` 2.4.0",
             Self::Everything => "`server-everything` 2026.8.31",
+            Self::Rmcp => "Rust `rmcp` 3.9.0",
             Self::Go => "Go SDK 1.8.0",
         }
     }
@@ -81,6 +85,7 @@ impl Sdk {
             Self::Python1 | Self::TypeScript1 => !modern,
             Self::Everything => !modern && part == Part::Server,
             Self::TypeScript2 => column != Column::Sse || part == Part::Client,
+            Self::Rmcp => column != Column::Sse,
             Self::Python2 | Self::FastMcp | Self::Go => true,
         }
     }
@@ -109,6 +114,7 @@ impl Sdk {
             Self::TypeScript1 | Self::TypeScript2 | Self::Everything => {
                 vec!["node".into(), script("cjs")]
             }
+            Self::Rmcp => vec![programs::own("rmcp-sdk"), part.name().into()],
             Self::Go => vec![programs::go_peer(part.name())],
         }
     }
