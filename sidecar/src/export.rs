@@ -16,15 +16,16 @@ use crate::switches::Switches;
 
 mod alarm;
 mod attempt;
+mod encode;
 mod otlp;
 mod outbox;
 mod points;
 mod queue;
 mod resource;
+mod sender;
 mod settings;
 mod worker;
 
-pub use attempt::layer as exporter_events;
 pub use settings::{ExportSettings, Protocol, QueueLimits, Secret, SignalSettings};
 
 use alarm::Alarm;

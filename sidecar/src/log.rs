@@ -1,5 +1,5 @@
 //! Takes the log settings. Gives one subscriber: warnings on stderr behind a prefix, or everything in a file.
-//! Also listens to the exporter, whose own events never reach the output.
+//! What libraries below us say never reaches the output.
 //! Never writes to stdout, never starts a thread, and survives a stderr that is closed.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
-use tracing_subscriber::layer::{Layered, SubscriberExt};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry};
@@ -21,7 +21,6 @@ mod stderr;
 
 use crate::config::{LogFormat, LogSettings};
 use crate::counters::{Counters, DropReason};
-use crate::export::exporter_events;
 use crate::record::NotInjected;
 use file::LogFile;
 use stderr::Stderr;
@@ -66,7 +65,7 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
         (None, LogFormat::Text) => prefixed(Stderr, level),
         (None, LogFormat::Json) => json(Stderr, level),
     };
-    subscriber(output).try_init()?;
+    tracing_subscriber::registry().with(output).try_init()?;
     Ok(())
 }
 
@@ -82,14 +81,6 @@ pub fn reopen() -> Result<(), LogError> {
 }
 
 type Output = Box<dyn Layer<Registry> + Send + Sync>;
-
-fn subscriber(
-    output: Output,
-) -> Layered<impl Layer<Layered<Output, Registry>>, Layered<Output, Registry>> {
-    tracing_subscriber::registry()
-        .with(output)
-        .with(exporter_events())
-}
 
 fn ours(level: Level) -> Targets {
     Targets::new().with_target(OUR_TARGET, level)

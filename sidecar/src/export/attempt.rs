@@ -1,22 +1,9 @@
-//! Takes what the OTLP exporter says only as a log event: retries, and spans refused by partial success.
-//! Gives both to the export they belong to: the event happens while that export's future is polled.
-//! Never prints anything; `log.rs` installs the layer and keeps these events out of the output.
+//! Takes what happens while an export is sent: retries, and spans refused by partial success.
+//! Gives both to the export they belong to: they happen while that export's future is polled.
+//! Never prints anything and never decides anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::Context;
-use tracing_subscriber::registry::LookupSpan;
-
-/// The target of the exporter's own events: the name of its crate.
-const EXPORTER_TARGET: &str = "opentelemetry-otlp";
-const PARTIAL_SUCCESS: &str = ".PartialSuccess";
-const RETRYING: &str = "Export.InProgress.Retrying";
-const THROTTLED: &str = "Export.InProgress.Throttled";
 
 tokio::task_local! {
     static CURRENT: Arc<Attempt>;
@@ -69,55 +56,8 @@ pub(super) fn note_retry() {
     });
 }
 
-/// The layer that listens to the exporter, with the filter that lets it hear nothing else.
-pub fn layer<S>() -> impl Layer<S>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    ExporterEvents.with_filter(Targets::new().with_target(EXPORTER_TARGET, Level::DEBUG))
-}
-
-struct ExporterEvents;
-
-impl<S: Subscriber> Layer<S> for ExporterEvents {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let name = event.metadata().name();
-        if name.ends_with(PARTIAL_SUCCESS) {
-            let mut rejected = RejectedSpans(0);
-            event.record(&mut rejected);
-            note_rejected(rejected.0);
-        } else if name == RETRYING || name == THROTTLED {
-            note_retry();
-        }
-    }
-}
-
-struct RejectedSpans(u64);
-
-impl RejectedSpans {
-    const FIELD: &'static str = "rejected_spans";
-}
-
-impl Visit for RejectedSpans {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        if field.name() == Self::FIELD {
-            self.0 += u64::try_from(value).unwrap_or(0);
-        }
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == Self::FIELD {
-            self.0 += value;
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
-}
-
 #[cfg(test)]
 mod tests {
-    use tracing_subscriber::layer::SubscriberExt;
-
     use super::*;
 
     fn run<F: Future>(future: F) -> F::Output {
@@ -128,18 +68,11 @@ mod tests {
     }
 
     #[test]
-    fn partial_success_is_booked_on_the_export_that_met_it() {
-        let subscriber = tracing_subscriber::registry().with(layer());
-        let _guard = tracing::subscriber::set_default(subscriber);
+    fn refused_spans_are_booked_on_the_export_that_met_them() {
         let (one, two) = (Arc::new(Attempt::default()), Arc::new(Attempt::default()));
-        let meet = |rejected: i64| async move {
+        let meet = |rejected| async move {
             tokio::task::yield_now().await;
-            tracing::warn!(
-                name: "TonicTracesClient.PartialSuccess",
-                target: "opentelemetry-otlp",
-                rejected_spans = rejected,
-                error_message = "no",
-            );
+            note_rejected(rejected);
         };
         run(async {
             tokio::join!(one.watch(meet(3), || ()), two.watch(meet(4), || ()));

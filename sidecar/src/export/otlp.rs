@@ -1,5 +1,5 @@
-//! Takes spans and points of one tenant. Gives them to the collector with `opentelemetry-otlp`.
-//! One exporter a signal and service, built once; the standard `OTEL_*` variables are read by it.
+//! Takes spans and points of one tenant. Gives them to the collector: spans by our own sender, points by `opentelemetry-otlp`.
+//! One sender a service, built once; the standard `OTEL_*` variables are read by both.
 //! Never decides what is sent and never counts: it only says whether the collector answered.
 
 use std::collections::HashMap;
@@ -8,17 +8,21 @@ use std::time::Duration;
 
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, RetryPolicy, SpanExporter, WithExportConfig,
-    WithHttpConfig, WithTonicConfig,
+    ExporterBuildError, MetricExporter, RetryPolicy, WithExportConfig, WithHttpConfig,
+    WithTonicConfig,
 };
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use opentelemetry_sdk::trace::SpanData;
+use thiserror::Error;
 
 use crate::record::HopResource;
 
+use super::attempt;
+use super::encode::{self, EncodedResource};
 use super::resource::Resources;
+use super::sender::{Sender, SenderError};
 use super::settings::{ExportSettings, Protocol, Secret, SignalSettings};
 
 /// Where exports go: the collector, or a scripted peer in tests.
@@ -37,53 +41,61 @@ pub(super) trait Sink: Send + Sync + 'static {
     fn temporality(&self) -> Temporality;
 }
 
-type SpanExporters = HashMap<Arc<HopResource>, Arc<SpanExporter>>;
+#[derive(Debug, Error)]
+pub(super) enum OtlpError {
+    #[error("{0}")]
+    Spans(#[from] SenderError),
+    #[error("{0}")]
+    Points(#[from] ExporterBuildError),
+}
 
-/// Exporters that are kept: more than there are hops, and old ones of reloads go.
-const MAX_EXPORTERS: usize = 128;
+/// A connection, and what stands before the spans of one resource.
+struct Service {
+    sender: Sender,
+    resource: EncodedResource,
+}
+
+type Services = HashMap<Arc<HopResource>, Arc<Service>>;
+
+/// Connections that are kept: more than there are hops, and old ones of reloads go.
+const MAX_SERVICES: usize = 128;
 
 pub(super) struct Otlp {
     traces: SignalSettings,
     headers: Vec<(String, Secret)>,
     resources: Resources,
-    spans: Mutex<SpanExporters>,
+    services: Mutex<Services>,
     points: MetricExporter,
 }
 
 impl Otlp {
     /// Builds the exporters of the process. Must run inside the runtime that will export.
-    pub(super) fn new(
-        settings: &ExportSettings,
-        resources: Resources,
-    ) -> Result<Self, ExporterBuildError> {
-        let points = metric_exporter(&settings.metrics, &settings.headers)?;
+    pub(super) fn new(settings: &ExportSettings, resources: Resources) -> Result<Self, OtlpError> {
         let otlp = Self {
             traces: settings.traces.clone(),
             headers: settings.headers.clone(),
             resources,
-            spans: Mutex::default(),
-            points,
+            services: Mutex::default(),
+            points: metric_exporter(&settings.metrics, &settings.headers)?,
         };
-        otlp.span_exporter(Arc::default())?;
+        otlp.service(Arc::default())?;
         Ok(otlp)
     }
 
-    fn span_exporter(
-        &self,
-        resource: Arc<HopResource>,
-    ) -> Result<Arc<SpanExporter>, ExporterBuildError> {
-        let mut exporters = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(exporter) = exporters.get(&resource) {
-            return Ok(Arc::clone(exporter));
+    fn service(&self, resource: Arc<HopResource>) -> Result<Arc<Service>, SenderError> {
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(service) = services.get(&resource) {
+            return Ok(Arc::clone(service));
         }
-        let mut exporter = span_exporter(&self.traces, &self.headers)?;
-        exporter.set_resource(&self.resources.of(&resource));
-        let exporter = Arc::new(exporter);
-        if exporters.len() >= MAX_EXPORTERS {
-            exporters.clear();
+        let service = Arc::new(Service {
+            sender: Sender::new(&self.traces, &self.headers)?,
+            resource: EncodedResource::new(&self.resources.of(&resource)),
+        });
+        if services.len() >= MAX_SERVICES {
+            services.clear();
         }
-        exporters.insert(resource, Arc::clone(&exporter));
-        Ok(exporter)
+        services.insert(resource, Arc::clone(&service));
+        Ok(service)
     }
 }
 
@@ -93,11 +105,12 @@ impl Sink for Otlp {
         resource: Arc<HopResource>,
         spans: Vec<SpanData>,
     ) -> Result<(), String> {
-        let exporter = self
-            .span_exporter(resource)
-            .map_err(|error| error.to_string())?;
-        let sent = exporter.export(spans).await;
-        sent.map_err(|error| error.to_string())
+        let service = self.service(resource).map_err(|error| error.to_string())?;
+        let export = encode::export(&service.resource, &spans);
+        // The spans are in the export now; there may be a long wait for a collector.
+        drop(spans);
+        attempt::note_rejected(service.sender.send(&export).await?);
+        Ok(())
     }
 
     async fn export_points(&self, points: &ResourceMetrics) -> Result<(), String> {
@@ -135,29 +148,6 @@ fn grpc_metadata(headers: &[(String, Secret)]) -> MetadataMap {
         Some((name, value))
     });
     MetadataMap::from_headers(fields.collect())
-}
-
-fn span_exporter(
-    signal: &SignalSettings,
-    headers: &[(String, Secret)],
-) -> Result<SpanExporter, ExporterBuildError> {
-    match signal.protocol {
-        Protocol::Grpc => SpanExporter::builder()
-            .with_tonic()
-            .with_endpoint(&signal.endpoint)
-            .with_timeout(signal.timeout)
-            .with_metadata(grpc_metadata(headers))
-            .with_retry_policy(retry_policy())
-            .build(),
-        Protocol::HttpProtobuf => SpanExporter::builder()
-            .with_http()
-            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-            .with_endpoint(&signal.endpoint)
-            .with_timeout(signal.timeout)
-            .with_headers(http_headers(headers))
-            .with_retry_policy(retry_policy())
-            .build(),
-    }
 }
 
 fn metric_exporter(

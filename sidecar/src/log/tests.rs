@@ -25,7 +25,7 @@ impl Write for Page {
 
 fn written(layer: impl FnOnce(Page) -> Output, speak: impl FnOnce()) -> String {
     let page = Page::default();
-    let subscriber = subscriber(layer(page.clone()));
+    let subscriber = tracing_subscriber::registry().with(layer(page.clone()));
     tracing::subscriber::with_default(subscriber, speak);
     page.text()
 }
@@ -81,7 +81,7 @@ fn a_file_is_appended_to_with_a_time_on_every_line() {
     let path = folder.path().join("toolspan.log");
     for _ in 0..2 {
         let file = LogFile::open(path.clone()).unwrap();
-        let subscriber = subscriber(text(file, Level::INFO));
+        let subscriber = tracing_subscriber::registry().with(text(file, Level::INFO));
         tracing::subscriber::with_default(subscriber, || tracing::info!(n = 1, "listening"));
     }
     let lines = std::fs::read_to_string(&path).unwrap();

@@ -11,7 +11,6 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
 
@@ -177,14 +176,12 @@ async fn answer(
     })
 }
 
-/// As `Telemetry::start`, with the exporter's events heard on the telemetry thread alone.
-fn start_heard(settings: ExportSettings) -> (Telemetry, TelemetryOwner) {
+/// As `Telemetry::start`, in a hurry.
+fn start_soon(settings: ExportSettings) -> (Telemetry, TelemetryOwner) {
     let resources = Resources::new(settings.service_name.clone());
     let mut plan = Plan::new(&settings, Arc::default());
     plan.pace.linger = Duration::from_millis(20);
     Telemetry::start_with(plan, Arc::default(), resources.clone(), move || {
-        let listener = tracing_subscriber::registry().with(exporter_events());
-        std::mem::forget(tracing::subscriber::set_default(listener));
         Ok(Otlp::new(&settings, resources).unwrap())
     })
     .unwrap()
@@ -206,7 +203,7 @@ const BOTH: [(Protocol, &str); 2] = [
 fn spans_arrive_with_their_resource_and_headers() {
     for (protocol, path) in BOTH {
         let collector = Collector::start(vec![]);
-        let (telemetry, owner) = start_heard(collector.settings(protocol));
+        let (telemetry, owner) = start_soon(collector.settings(protocol));
         telemetry.record_call(call("acme"));
         let asked = collector.next_spans();
         assert_eq!(asked.path, path);
@@ -229,7 +226,7 @@ fn spans_arrive_with_their_resource_and_headers() {
 fn a_retryable_refusal_is_tried_again() {
     for (protocol, _) in BOTH {
         let collector = Collector::start(vec![Reply::Unavailable, Reply::Unavailable]);
-        let (telemetry, owner) = start_heard(collector.settings(protocol));
+        let (telemetry, owner) = start_soon(collector.settings(protocol));
         telemetry.record_call(call("acme"));
         let bodies: Vec<_> = (0..3).map(|_| collector.next_spans().body).collect();
         assert!(bodies.iter().all(|body| *body == bodies[0]));
@@ -242,7 +239,7 @@ fn a_retryable_refusal_is_tried_again() {
 fn a_refusal_for_good_is_counted_and_not_repeated() {
     for (protocol, _) in BOTH {
         let collector = Collector::start(vec![Reply::Invalid]);
-        let (telemetry, owner) = start_heard(collector.settings(protocol));
+        let (telemetry, owner) = start_soon(collector.settings(protocol));
         telemetry.record_call(call("acme"));
         finish(owner);
         assert_eq!(dropped(&telemetry, DropReason::ExportFailed), 1);
@@ -256,7 +253,7 @@ fn a_refusal_for_good_is_counted_and_not_repeated() {
 fn partial_success_is_counted_by_calls() {
     for (protocol, _) in BOTH {
         let collector = Collector::start(vec![Reply::Rejected(2)]);
-        let (telemetry, owner) = start_heard(collector.settings(protocol));
+        let (telemetry, owner) = start_soon(collector.settings(protocol));
         for _ in 0..5 {
             telemetry.record_call(call("acme"));
         }
@@ -271,7 +268,7 @@ fn no_collector_at_all_costs_the_deadline_and_no_more() {
     let collector = Collector::start(vec![]);
     let settings = collector.settings(Protocol::Grpc);
     drop(collector);
-    let (telemetry, owner) = start_heard(settings);
+    let (telemetry, owner) = start_soon(settings);
     telemetry.record_call(call("acme"));
     let before = Instant::now();
     owner.finish(Duration::from_millis(300));
