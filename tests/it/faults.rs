@@ -2,14 +2,19 @@
 //! traffic which can go on goes on, that nothing is left behind, and that the ledger holds: seen = recorded + dropped.
 //! Never leaves a row of `docs/faults.md` without the test it names: `house.rs` looks.
 
+use std::io::BufReader;
+use std::net::{TcpListener, TcpStream};
+
 use tests::http_client::HttpClient;
 use tests::http_peer::{Answer, HttpPeer, Request};
+use tests::http_wire::{read_body, read_head, write_message};
 use tests::otlp::{Mode, Receiver};
 use tests::sidecar::Proxy;
 
 mod cut;
 mod disk;
 mod exports;
+mod idle;
 mod leaks;
 mod many;
 mod nonsense;
@@ -81,4 +86,37 @@ impl Hop {
         summary.assert_conserved();
         assert_eq!(summary.count("calls_seen"), seen);
     }
+}
+
+/// A server that the test itself speaks for, call by call.
+struct ByHand(TcpListener);
+
+impl ByHand {
+    fn start() -> Self {
+        Self(TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback"))
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().expect("it is bound"))
+    }
+
+    /// Takes a connection and its request.
+    fn take(&self) -> TcpStream {
+        let (stream, _) = self.0.accept().expect("a connection");
+        let mut reader = BufReader::new(stream);
+        let head = read_head(&mut reader).expect("a head").expect("a head");
+        read_body(&mut reader, &head, false).expect("a body");
+        reader.into_inner()
+    }
+}
+
+/// Writes the head of an event stream.
+fn begin_stream(stream: &mut TcpStream) {
+    let headers = [
+        ("content-type", "text/event-stream"),
+        ("transfer-encoding", "chunked"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    write_message(stream, "HTTP/1.1 200 OK", &headers, None).expect("it is read");
 }

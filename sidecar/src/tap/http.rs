@@ -9,12 +9,16 @@
 
 mod body;
 mod calls;
+mod chunks;
 mod decode;
 mod exchange;
+mod gate;
+mod handover;
 mod headers;
 mod idle;
 mod origin;
 mod place;
+mod relay;
 mod request;
 mod upstream;
 
@@ -23,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -37,9 +42,12 @@ use crate::counters::Gauge;
 use crate::session::Hop;
 
 use body::ResponseBody;
+use gate::Gate;
+use handover::Handover;
 pub use idle::end_idle_sessions;
-use upstream::Link;
+use relay::Relay;
 pub use upstream::Upstream;
+use upstream::{Link, ServerStream};
 
 /// How long accepting rests when the process has no file descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
@@ -158,26 +166,64 @@ async fn connection(stream: TcpStream, client: ClientInfo, hop: Service) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot switch off delays");
     }
-    let service = service_fn(|request| conversations.current().answer(client.clone(), request));
-    let serving = http1::Builder::new()
+    let mut next = Some((stream, Bytes::new()));
+    while let Some((stream, first)) = next.take() {
+        let gate = Gate::after(stream, first);
+        let serving = serve_exchanges(gate, &client, &conversations, &mut stop);
+        // In a box, so that a relay does not keep the room that it needed.
+        let Some(relay) = Box::pin(serving).await else {
+            return;
+        };
+        next = relay.run().await.filter(|_| !is_stopped(&stop));
+    }
+}
+
+/// Serves one exchange after another, until the connection ends, or an event stream on it is idle.
+async fn serve_exchanges(
+    gate: Gate<TcpStream>,
+    client: &ClientInfo,
+    conversations: &Conversations,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<Relay<TcpStream, ServerStream>> {
+    let (watch, handover) = (gate.watch(), Arc::new(Handover::default()));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&handover));
+        conversations.current().answer(client.clone(), request)
+    });
+    let mut serving = http1::Builder::new()
         .preserve_header_case(true)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut serving = std::pin::pin!(serving);
-    let served = tokio::select! {
-        done = serving.as_mut() => done,
-        () = stopped(&mut stop) => {
-            // No further request; the exchange that runs may end.
-            serving.as_mut().graceful_shutdown();
-            serving.await
+        .serve_connection(TokioIo::new(gate), service);
+    let mut stopping = false;
+    let served = loop {
+        tokio::select! {
+            done = &mut serving => break done,
+            () = stopped(stop), if !stopping => {
+                // No further request; the exchange that runs may end.
+                std::pin::Pin::new(&mut serving).graceful_shutdown();
+                stopping = true;
+            }
+            () = handover.idle() => {
+                if watch.is_flushed() && let Some(server) = handover.take().await {
+                    debug!("relaying an idle stream");
+                    let parts = serving.into_parts();
+                    let client = parts.io.into_inner().into_inner();
+                    return Some(Relay::new(client, &parts.read_buf, server, handover.left()));
+                }
+            }
         }
     };
     if let Err(error) = served {
         // A peer that goes away is no failure of ours; its calls have their end.
         debug!(%error, "connection ended");
     }
+    None
 }
 
 /// Waits for the word to stop; a sender that is gone says it too.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
+    *stop.borrow() || stop.has_changed().is_err()
 }

@@ -1,18 +1,15 @@
 //! Takes more than there is room for: heads that never end, descriptors that run out.
 //! Gives that they hold up nobody else.
 
-use std::io::BufReader;
-use std::net::{TcpListener, TcpStream};
-
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tests::http_client::HttpClient;
 use tests::http_peer::Answer;
-use tests::http_wire::{Headers, read_body, read_head, write_chunk, write_message};
+use tests::http_wire::{write_chunk, write_message};
 use tests::kernel::descriptors;
 use tests::otlp::{Mode, Receiver};
 use tests::sidecar::Proxy;
 
-use super::{CALL, RESULT, hop, whole_call};
+use super::{ByHand, CALL, RESULT, begin_stream, hop, whole_call};
 
 const HALF_A_HEAD: &[u8] = b"POST /mcp HTTP/1.1\r\nhost: x\r\nx-slow: ";
 
@@ -42,33 +39,15 @@ fn heads_that_come_byte_by_byte_hold_up_nobody_else() {
     hop.stop(10);
 }
 
-/// A server that the test itself speaks for, call by call.
-struct ByHand(TcpListener);
-
-impl ByHand {
-    /// Takes a connection and its request.
-    fn take(&self) -> TcpStream {
-        let (stream, _) = self.0.accept().expect("a connection");
-        let mut reader = BufReader::new(stream);
-        let head = read_head(&mut reader).expect("a head").expect("a head");
-        read_body(&mut reader, &head, false).expect("a body");
-        reader.into_inner()
-    }
-}
-
 #[test]
 fn without_a_descriptor_left_open_streams_go_on_and_new_ones_wait() {
-    let server = ByHand(TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback"));
-    let address = server.0.local_addr().expect("it is bound");
+    let server = ByHand::start();
     let receiver = Receiver::start(Mode::Accept);
-    let proxy = Proxy::start(
-        &format!("http://{address}"),
-        &["--otlp-endpoint", &receiver.grpc_url()],
-    );
+    let proxy = Proxy::start(&server.url(), &["--otlp-endpoint", &receiver.grpc_url()]);
     let mut streaming = HttpClient::connect(proxy.address()).expect("the sidecar listens");
     streaming.send_raw(&whole_call()).expect("it is read");
     let mut stream = server.take();
-    write_message(&mut stream, "HTTP/1.1 200 OK", &event_stream(), None).expect("it is read");
+    begin_stream(&mut stream);
     streaming.read_head().expect("a head");
     limit_descriptors(proxy.id(), descriptors(proxy.id()).len() + 3);
     let idle: Vec<HttpClient> = (0..20)
@@ -94,15 +73,6 @@ fn without_a_descriptor_left_open_streams_go_on_and_new_ones_wait() {
     let summary = proxy.stop();
     summary.assert_conserved();
     assert_eq!(summary.count("calls_seen"), 2);
-}
-
-fn event_stream() -> Headers {
-    [
-        ("content-type", "text/event-stream"),
-        ("transfer-encoding", "chunked"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
 }
 
 fn limit_descriptors(pid: u32, current: usize) {

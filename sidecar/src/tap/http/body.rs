@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -10,6 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::calls::Exchange;
+use super::handover::Handover;
+use super::relay::Left;
 use super::request::Reader;
 
 /// The body of a request on its way to the server.
@@ -104,7 +107,11 @@ pub(crate) enum ResponseBody {
 }
 
 impl ResponseBody {
-    pub(super) fn server(from: Incoming, exchange: Option<Box<Exchange>>) -> Self {
+    pub(super) fn server(
+        from: Incoming,
+        exchange: Option<Box<Exchange>>,
+        handover: Option<Arc<Handover>>,
+    ) -> Self {
         let edited = exchange.as_ref().is_some_and(|exchange| exchange.edits());
         let mut body = ServerBody {
             exchange,
@@ -112,6 +119,7 @@ impl ResponseBody {
             ready: VecDeque::new(),
             end: None,
             from,
+            handover,
         };
         if body.from.is_end_stream() {
             body.finish();
@@ -131,6 +139,19 @@ pub(crate) struct ServerBody {
     ready: VecDeque<Bytes>,
     /// What comes behind it: an error, trailers.
     end: Option<Result<Frame<Bytes>, hyper::Error>>,
+    /// Who may take it over while nothing passes.
+    handover: Option<Arc<Handover>>,
+}
+
+impl Drop for ServerBody {
+    fn drop(&mut self) {
+        if let Some(handover) = &self.handover {
+            handover.end(Left {
+                exchange: self.exchange.take(),
+                ready: std::mem::take(&mut self.ready),
+            });
+        }
+    }
 }
 
 impl ServerBody {
@@ -153,6 +174,17 @@ impl ServerBody {
         }
     }
 
+    fn poll_from(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.from).poll_frame(cx));
+        if let (Some(handover), Some(Ok(frame))) = (&self.handover, &frame) {
+            handover.pass(frame.data_ref().map_or(0, Bytes::len));
+        }
+        Poll::Ready(frame)
+    }
+
     fn poll_edited(
         &mut self,
         cx: &mut Context<'_>,
@@ -164,7 +196,7 @@ impl ServerBody {
             if let Some(end) = self.end.take() {
                 return Poll::Ready(Some(end));
             }
-            match ready!(Pin::new(&mut self.from).poll_frame(cx)) {
+            match ready!(self.poll_from(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.data(data),
                     Err(trailers) => {
@@ -189,7 +221,7 @@ impl ServerBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.from).poll_frame(cx));
+        let frame = ready!(self.poll_from(cx));
         match &frame {
             Some(Ok(passing)) => {
                 if let (Some(exchange), Some(data)) = (&mut self.exchange, passing.data_ref()) {

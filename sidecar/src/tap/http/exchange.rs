@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::body::{RequestBody, ResponseBody};
 use super::calls::Exchange;
+use super::handover::Handover;
 use super::headers::{self, Media};
 use super::origin::Origin;
 use super::request::prepare;
@@ -28,6 +29,7 @@ pub(super) async fn run(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (mut parts, body) = request.into_parts();
+    let handover = Handover::of(&mut parts);
     let origin = proxy
         .hop
         .as_ref()
@@ -80,7 +82,10 @@ pub(super) async fn run(
     parts.uri = link.upstream().place(&parts.uri);
     let sent = link.send(Request::from_parts(parts, body)).await;
     Ok(match sent {
-        Ok(response) => pass_back(response, exchange),
+        Ok(response) => {
+            let handover = handover.filter(|handover| handover.begin(&response, &link));
+            pass_back(response, exchange, handover)
+        }
         Err(failure) => fail(&failure, exchange),
     })
 }
@@ -96,6 +101,7 @@ fn pass(body: Incoming) -> RequestBody {
 fn pass_back(
     response: Response<Incoming>,
     exchange: Option<Box<Exchange>>,
+    handover: Option<Arc<Handover>>,
 ) -> Response<ResponseBody> {
     let (mut parts, body) = response.into_parts();
     headers::remove_hop_by_hop(&mut parts.headers);
@@ -103,7 +109,7 @@ fn pass_back(
     if let Some(exchange) = exchange.as_mut() {
         exchange.answered(parts.status, &mut parts.headers);
     }
-    Response::from_parts(parts, ResponseBody::server(body, exchange))
+    Response::from_parts(parts, ResponseBody::server(body, exchange, handover))
 }
 
 fn fail(failure: &Failure, exchange: Option<Box<Exchange>>) -> Response<ResponseBody> {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tracing::debug;
 
 use super::body::RequestBody;
+use super::gate::{Gate, Watch};
 use crate::record::Outcome;
 
 /// The server behind a hop.
@@ -87,14 +88,26 @@ impl Failure {
 #[derive(Debug)]
 pub(super) struct Link {
     upstream: Upstream,
-    sender: Mutex<Option<SendRequest<RequestBody>>>,
+    server: Mutex<Option<Server>>,
+}
+
+/// What carries the bytes to and from the server.
+pub(super) type ServerStream = TcpStream;
+
+/// An open connection to the server.
+#[derive(Debug)]
+struct Server {
+    sender: SendRequest<RequestBody>,
+    watch: Watch,
+    /// Whoever is sent here gets the stream, and the connection ends.
+    release: oneshot::Sender<oneshot::Sender<ServerStream>>,
 }
 
 impl Link {
     pub fn new(upstream: Upstream) -> Self {
         Self {
             upstream,
-            sender: Mutex::new(None),
+            server: Mutex::new(None),
         }
     }
 
@@ -107,13 +120,13 @@ impl Link {
         &self,
         mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, Failure> {
-        let mut slot = self.sender.lock().await;
-        if let Some(mut sender) = slot.take()
-            && sender.ready().await.is_ok()
+        let mut slot = self.server.lock().await;
+        if let Some(mut server) = slot.take()
+            && server.sender.ready().await.is_ok()
         {
-            match sender.try_send_request(request).await {
+            match server.sender.try_send_request(request).await {
                 Ok(response) => {
-                    *slot = Some(sender);
+                    *slot = Some(server);
                     return Ok(response);
                 }
                 Err(mut error) => match error.take_message() {
@@ -122,13 +135,24 @@ impl Link {
                 },
             }
         }
-        let mut sender = self.connect().await?;
-        let response = sender
+        let mut server = self.connect().await?;
+        let response = server
+            .sender
             .send_request(request)
             .await
             .map_err(|error| self.gone(error))?;
-        *slot = Some(sender);
+        *slot = Some(server);
         Ok(response)
+    }
+
+    /// Gives the stream of the server's connection away, if the event stream on it stands between two chunks and all
+    /// of it, so many bytes of data, was passed on.
+    pub async fn release(&self, passed: u64) -> Option<ServerStream> {
+        let mut slot = self.server.lock().await;
+        let server = slot.take_if(|server| server.watch.close(passed))?;
+        let (give, given) = oneshot::channel();
+        server.release.send(give).ok()?;
+        given.await.ok()
     }
 
     fn gone(&self, source: hyper::Error) -> Failure {
@@ -138,7 +162,7 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<RequestBody>, Failure> {
+    async fn connect(&self) -> Result<Server, Failure> {
         let authority = self.upstream.authority();
         let Upstream {
             host,
@@ -158,17 +182,37 @@ impl Link {
                 .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
                 .map_err(|source| Failure::Connect { authority, source })?,
         };
+        let gate = Gate::new(stream);
+        let watch = gate.watch();
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(gate))
             .await
             .map_err(|error| self.gone(error))?;
-        // It ends when the sender is dropped or the server closes; the exchange sees every error it has.
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!(%error, "server connection ended");
-            }
-        });
-        Ok(sender)
+        let (release, released) = oneshot::channel();
+        tokio::spawn(drive(connection, released));
+        Ok(Server {
+            sender,
+            watch,
+            release,
+        })
+    }
+}
+
+/// Drives a connection until the sender is dropped, the server closes it, or somebody wants its stream.
+async fn drive(
+    mut connection: Connection<TokioIo<Gate<ServerStream>>, RequestBody>,
+    released: oneshot::Receiver<oneshot::Sender<ServerStream>>,
+) {
+    tokio::select! {
+        biased;
+        Ok(give) = released => {
+            // Whoever asked is gone if the client is, and so may the server's connection.
+            let _ = give.send(connection.into_parts().io.into_inner().into_inner());
+        }
+        // The exchange sees every error it has.
+        ended = &mut connection => if let Err(error) = ended {
+            debug!(%error, "server connection ended");
+        }
     }
 }
