@@ -203,7 +203,7 @@ fn added(finding: &Finding, direct: &Finding, load: usize, of: fn(&Load) -> f64)
             rank: None,
         },
         (Some(own), Some(direct)) => Cell {
-            text: format!("{own:.0} (+{:.0})", own - direct),
+            text: format!("{own:.0} ({:+.0})", own - direct),
             rank: Some(own),
         },
         _ => gap(),
