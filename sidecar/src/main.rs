@@ -9,6 +9,7 @@ use std::process::{Command as Process, ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use toolspan::cli::{Action, Cli, Command, Http, Stdio, wrapped_command};
 use toolspan::config::{self, Layer, Mode, Settings, Sources};
 use toolspan::{log, sidecar};
@@ -66,7 +67,22 @@ fn run_http(http: Http) -> anyhow::Result<ExitCode> {
     };
     let settings = read()?;
     open_log(&settings)?;
+    raise_file_limit();
     sidecar::run_http(settings, &read)
+}
+
+/// The soft limit is often 1024, and an open stream has two descriptors.
+fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(?current, ?maximum, %error, "cannot raise the limit of open files");
+    }
 }
 
 fn run_config(action: Action) -> anyhow::Result<ExitCode> {

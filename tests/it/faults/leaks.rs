@@ -17,7 +17,7 @@ use tests::process::{Guarded, PATIENCE, eventually};
 use tests::programs;
 use tests::sidecar::{Log, Proxy, argument, stdio_command};
 
-use super::{RESULT, whole_call};
+use super::{CALL, RESULT, whole_call};
 
 /// How many clients are killed at the same time.
 const TOGETHER: usize = 8;
@@ -49,13 +49,17 @@ fn together<T: Send>(count: usize, die: impl Fn() -> T + Sync) -> Vec<T> {
 }
 
 /// Kills clients of a server that answers like this; nothing of them is left at the sidecar and at the server.
-fn killed_over_http(count: usize, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
+fn killed(
+    count: usize,
+    script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    die: impl Fn(&Proxy) + Sync,
+) {
     let upstream = HttpPeer::start(script).expect("a port on loopback");
     let receiver = Receiver::start(Mode::Discard);
     let url = receiver.grpc_url();
     let proxy = Proxy::start(&upstream.url(""), &["--otlp-endpoint", &url]);
     let before = descriptors(proxy.id()).len();
-    together(count, || die_over_http(&proxy));
+    together(count, || die(&proxy));
     eventually("the end of every connection", PATIENCE, || {
         let left = descriptors(proxy.id()).len();
         (left <= before + OWN && upstream.connections() == 0).then_some(())
@@ -87,16 +91,52 @@ fn die_over_http(proxy: &Proxy) {
 
 #[test]
 fn nothing_is_left_of_clients_killed_over_http() {
-    killed_over_http(clients(1000), |_| Answer::json(RESULT));
+    killed(clients(1000), |_| Answer::json(RESULT), die_over_http);
 }
 
 #[test]
 fn nothing_is_left_of_clients_killed_on_their_event_streams() {
-    killed_over_http(clients(1000), |_| {
+    let script = |_: &Request| {
         let event = b"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n";
         let chunks = vec![(Duration::ZERO, event.to_vec()); 1 + fastrand::usize(..3)];
         Answer::new(200, "text/event-stream", Body::Held(chunks))
-    });
+    };
+    killed(clients(1000), script, die_over_http);
+}
+
+/// The stream of HTTP+SSE stays open; what is sent in its session is answered on it, or never.
+fn http_sse(request: &Request) -> Answer {
+    if request.method == "POST" {
+        return Answer::new(202, "text/plain", Body::Whole(Vec::new()));
+    }
+    let session: u64 = fastrand::u64(..);
+    let endpoint = format!("event: endpoint\ndata: /messages?session_id={session}\n\n");
+    let chunks = vec![(Duration::ZERO, endpoint.into_bytes())];
+    Answer::new(200, "text/event-stream", Body::Held(chunks))
+}
+
+/// One client of HTTP+SSE, killed on its stream, before or after it called.
+fn die_over_http_sse(proxy: &Proxy) {
+    let mut stream = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    stream
+        .begin("GET", "/sse", &[("accept", "text/event-stream")], b"")
+        .expect("a head");
+    if fastrand::bool() {
+        let event = stream.next_chunk().expect("an event").expect("an event");
+        let event = String::from_utf8(event).expect("text");
+        let (_, uri) = event.trim_end().split_once("data: ").expect("a URI");
+        let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+        let answer = client.post(uri, &[], CALL).expect("an answer");
+        assert_eq!(answer.status, 202);
+    }
+    if fastrand::bool() {
+        stream.reset().expect("a reset");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_clients_killed_over_http_sse() {
+    killed(clients(1000), http_sse, die_over_http_sse);
 }
 
 /// A server that answers every line, and does not end at the end of its input.

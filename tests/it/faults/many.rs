@@ -1,13 +1,17 @@
 //! Takes more than there is room for: heads that never end, descriptors that run out.
 //! Gives that they hold up nobody else.
 
+use std::process::{Command, Stdio};
+
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tests::http_client::HttpClient;
 use tests::http_peer::Answer;
 use tests::http_wire::{write_chunk, write_message};
 use tests::kernel::descriptors;
 use tests::otlp::{Mode, Receiver};
-use tests::sidecar::Proxy;
+use tests::process::{Guarded, without_telemetry_variables};
+use tests::programs;
+use tests::sidecar::{Log, Proxy};
 
 use super::{ByHand, CALL, RESULT, begin_stream, hop, whole_call};
 
@@ -82,4 +86,28 @@ fn limit_descriptors(pid: u32, current: usize) {
         ..getrlimit(Resource::Nofile)
     };
     prlimit(pid, Resource::Nofile, limit).expect("a limit may be lowered");
+}
+
+#[test]
+fn a_small_soft_limit_on_descriptors_is_raised() {
+    let log = Log::default();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -S -n 64 && exec \"$@\"", "sh"])
+        .arg(programs::toolspan())
+        .args(["http", "--listen", "127.0.0.1:0"])
+        .args(["--upstream", "http://127.0.0.1:1"])
+        .args(log.options())
+        .stdin(Stdio::null());
+    without_telemetry_variables(&mut command);
+    let process = Guarded::spawn(&mut command).expect("the sidecar starts");
+    let _ = log.wait_for("listening");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id()));
+    let limits = limits.expect("it runs");
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut words = line.expect("a limit").split_whitespace().skip(3);
+    let (soft, hard) = (words.next(), words.next());
+    assert!(soft.is_some() && soft == hard, "{limits}");
 }
