@@ -39,18 +39,19 @@ struct Check {
 const TIME: &str = "-2026-11-20T22-00-00-000Z";
 
 impl Found {
-    /// Reads every `checks.json` below a folder.
+    /// Reads every `checks.json` below a folder; the suite puts `prefix` before the names of its scenarios.
     ///
     /// # Panics
     /// When one cannot be read.
     #[must_use]
-    pub fn read(folder: &Path) -> Self {
+    pub fn read(folder: &Path, prefix: &str) -> Self {
         let mut found = Self::default();
         let mut files = Vec::new();
         checks_below(folder, &mut files);
         for file in files {
             let place = file.parent().unwrap_or(folder);
-            found.read_scenario(&scenario_of(folder, place), place);
+            let name = scenario_of(folder, place);
+            found.read_scenario(name.strip_prefix(prefix).unwrap_or(&name), place);
         }
         found
     }

@@ -28,18 +28,7 @@ pub fn run(requirements: Requirements, side: Side, path: Path) -> Found {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let mut command = suite(requirements, side, folder.path());
     match side {
-        Side::Server => {
-            let server = fixture::Server::start();
-            let way = Way::start(path, &format!("http://127.0.0.1:{}", server.port()));
-            let port = way
-                .address()
-                .map_or(server.port(), |address| address.port());
-            // By name, because one scenario is about what a server on localhost must refuse.
-            command.args(["--url", &format!("http://localhost:{port}/mcp")]);
-            finish(&mut command, folder.path());
-            let seen = way.stop();
-            assert!(path == Path::Direct || seen > 0, "the path saw no call");
-        }
+        Side::Server => against_server(path, &mut command, folder.path()),
         Side::Client => {
             let client = fixture::Client::start();
             command
@@ -51,7 +40,21 @@ pub fn run(requirements: Requirements, side: Side, path: Path) -> Found {
             finish(&mut command, folder.path());
         }
     }
-    Found::read(&folder.path().join("found"))
+    let prefix = if side == Side::Server { "server-" } else { "" };
+    Found::read(&folder.path().join("found"), prefix)
+}
+
+fn against_server(path: Path, command: &mut Command, folder: &FilePath) {
+    let server = fixture::Server::start();
+    let way = Way::start(path, &format!("http://127.0.0.1:{}", server.port()));
+    let port = way
+        .address()
+        .map_or(server.port(), |address| address.port());
+    // By name, because one scenario is about what a server on localhost must refuse.
+    command.args(["--url", &format!("http://localhost:{port}/mcp")]);
+    finish(command, folder);
+    let seen = way.stop();
+    assert!(path == Path::Direct || seen > 0, "the path saw no call");
 }
 
 fn suite(requirements: Requirements, side: Side, folder: &FilePath) -> Command {
