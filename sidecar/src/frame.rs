@@ -6,10 +6,11 @@ pub mod message;
 pub mod scan;
 pub mod sse;
 pub mod text;
+pub mod websocket;
 
 mod fuzz;
 mod grammar;
 
-pub use fuzz::{fuzz_jsonrpc, fuzz_lines, fuzz_sse};
+pub use fuzz::{fuzz_jsonrpc, fuzz_lines, fuzz_sse, fuzz_websocket};
 pub use message::{Id, Kind, Message, Shape, Slot};
 pub use scan::{Malformed, Scanner};

@@ -63,6 +63,8 @@ pub struct Arrival<'a> {
     pub session: Option<u64>,
     pub peers: Peers,
     pub client_address: Option<SocketAddr>,
+    /// What the call says of the hop, where that is not the same for all of its calls.
+    pub info: Option<Arc<HopInfo>>,
     /// Set when the message cannot be edited, whatever is in it.
     pub untouchable: Option<NotInjected>,
     /// Bytes of the line or body, which may grow to `max_inject_bytes`.
@@ -148,6 +150,13 @@ impl Hop {
     /// A scope of its own for one HTTP exchange, or for a whole stdio process.
     pub fn new_scope(&self) -> Scope {
         Scope::Exchange(self.exchanges.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A session of its own for one connection, with the scope of its calls.
+    pub fn new_session(&self) -> (u64, Scope) {
+        let number = self.exchanges.fetch_add(1, Ordering::Relaxed);
+        let session = self.session_key.hash_one(("connection", number));
+        (session, Scope::Session(session))
     }
 
     /// The keyed hash of a session id.
@@ -283,7 +292,7 @@ impl Hop {
             initialize: &*method == "initialize",
             started: now,
             record: CallRecord {
-                hop: Arc::clone(&self.info),
+                hop: Arc::clone(arrival.info.as_ref().unwrap_or(&self.info)),
                 side,
                 tenant,
                 context: decision.call.clone(),

@@ -14,3 +14,4 @@ mod process;
 mod sse_legacy;
 mod stores;
 mod story;
+mod websocket;

@@ -16,6 +16,8 @@ pub mod http_client;
 
 pub mod http_peer;
 
+pub mod websocket;
+
 pub mod otlp;
 
 pub mod engine;

@@ -29,7 +29,7 @@ const INSTRUMENT: [&str; 10] = [
     "--cfg=fuzzing",
 ];
 
-const TARGETS: [&str; 4] = ["jsonrpc", "line", "sse", "otlp"];
+const TARGETS: [&str; 5] = ["jsonrpc", "line", "sse", "websocket", "otlp"];
 
 /// Builds the fuzz targets with coverage and runs them on a copy of the committed corpus.
 #[derive(clap::Args)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::line::{Edit, Framer, Line, Observer};
 use super::sse::{Event, EventEditor, EventStream};
+use super::websocket::{MessageStream, Passed};
 use super::{Kind, Message, Scanner};
 use crate::record::TraceContext;
 use crate::trace::context::{Carriers, parse_traceparent};
@@ -157,4 +158,29 @@ fn edited(bytes: &[u8], size: usize, limit: usize, mark: &[u8]) -> Vec<u8> {
     }
     out.push_back(editor.finish());
     out.iter().flat_map(|piece| piece.iter().copied()).collect()
+}
+
+/// Chunks do not matter, and without edits every byte comes out as it went in.
+pub fn fuzz_websocket(bytes: &[u8]) {
+    let run = |size: usize, limit: usize| {
+        let mut stream = MessageStream::new(limit);
+        let (mut out, mut passed) = (Vec::new(), Vec::new());
+        for chunk in bytes.chunks(size) {
+            stream.feed(chunk, &mut |what| {
+                passed.push(match what {
+                    Passed::Text(line) | Passed::Compressed(line) => line.scanned.map(seen).ok(),
+                    Passed::Unreadable | Passed::Close => None,
+                });
+                Vec::new()
+            });
+            out.extend_from_slice(stream.out());
+        }
+        out.extend_from_slice(stream.end());
+        (out, passed)
+    };
+    let (whole, pieces) = (run(usize::MAX, 16), run(1, 16));
+    assert_eq!(whole.1, pieces.1, "chunks changed the messages");
+    assert_eq!(whole.0.len(), bytes.len(), "bytes were lost");
+    // With nothing held, control frames cannot come out before the pieces of a message they stand between.
+    assert_eq!(run(7, 0).0, bytes, "bytes changed on their way");
 }

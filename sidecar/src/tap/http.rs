@@ -16,11 +16,13 @@ mod gate;
 mod handover;
 mod headers;
 mod idle;
+mod onward;
 mod origin;
 mod place;
 mod relay;
 mod request;
 mod upstream;
+mod websocket;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -45,6 +47,7 @@ use body::ResponseBody;
 use gate::Gate;
 use handover::Handover;
 pub use idle::end_idle_sessions;
+use onward::Onward;
 use relay::Relay;
 pub use upstream::Upstream;
 use upstream::{Link, ServerStream};
@@ -71,6 +74,8 @@ pub enum Front {
 pub struct ClientInfo {
     /// None where the connection has no address: a Unix socket.
     pub address: Option<SocketAddr>,
+    /// What goes on over the connection once HTTP has ended on it.
+    pub(crate) onward: Onward,
 }
 
 /// The front's side of one client connection.
@@ -147,6 +152,7 @@ pub async fn serve(listener: TcpListener, service: Service) {
             Ok((stream, client)) => {
                 let client = ClientInfo {
                     address: Some(client),
+                    onward: Onward::default(),
                 };
                 connections.spawn(connection(stream, client, service.clone()));
             }
@@ -212,9 +218,15 @@ async fn serve_exchanges(
             }
         }
     };
-    if let Err(error) = served {
+    match (served, client.onward.take()) {
+        (Ok(()), Some(goes_on)) => {
+            let parts = serving.into_parts();
+            let stream = parts.io.into_inner().into_inner();
+            goes_on(Box::new(Gate::after(stream, parts.read_buf))).await;
+        }
+        (Ok(()), None) => {}
         // A peer that goes away is no failure of ours; its calls have their end.
-        debug!(%error, "connection ended");
+        (Err(error), _) => debug!(%error, "connection ended"),
     }
     None
 }

@@ -21,6 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::clock;
 use crate::record::Outcome;
 use crate::session::{Direction, Hop};
+use crate::tap::duplex::Duplex;
 use crate::trace::Carrier;
 
 use guard::{Exit, Guard, Notice};
@@ -46,13 +47,10 @@ pub fn run(guard: Guard, hop: &Arc<Hop>, env: Option<Carrier>) -> io::Result<Exi
     let from_server = from_client.try_clone()?;
     // Without a writer the pipe would be at its end, which is no event.
     let _open = from_client.try_clone()?;
-    let scope = hop.new_scope();
-    let peers = Arc::default();
+    let duplex = Arc::new(Duplex::new(Arc::clone(hop), hop.new_scope(), 0));
     let relay = |direction, input: OwnedFd, output: OwnedFd| Relay {
-        hop: Arc::clone(hop),
-        peers: Arc::clone(&peers),
+        duplex: Arc::clone(&duplex),
         env: env.clone(),
-        scope,
         direction,
         input: File::from(input),
         output: File::from(output),

@@ -17,7 +17,8 @@ use super::headers::{self, Media};
 use super::origin::Origin;
 use super::request::prepare;
 use super::upstream::{Failure, Link};
-use super::{ClientInfo, Proxy};
+use super::websocket::{self, Wish};
+use super::{ClientInfo, Onward, Proxy};
 use crate::counters::Counters;
 use crate::record::NotInjected;
 
@@ -28,6 +29,7 @@ pub(super) async fn run(
     client: ClientInfo,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
+    let wish = Wish::of(&request);
     let (mut parts, body) = request.into_parts();
     let handover = Handover::of(&mut parts);
     let origin = proxy
@@ -35,6 +37,9 @@ pub(super) async fn run(
         .as_ref()
         .map(|hop| Origin::new(Arc::clone(hop), &parts, client.address));
     headers::remove_hop_by_hop(&mut parts.headers);
+    if let Some(wish) = &wish {
+        wish.say(&mut parts.headers);
+    }
     if !parts.headers.contains_key(header::HOST)
         && let Ok(host) = HeaderValue::try_from(link.upstream().authority())
     {
@@ -45,6 +50,7 @@ pub(super) async fn run(
         .map(|origin| Box::new(Exchange::new(origin, &parts, &link)));
     let untouchable = headers::untouchable(&parts.headers);
     let readable = parts.method == Method::POST && headers::media(&parts.headers) == Media::Json;
+    let wish = wish.map(|wish| (wish, origin.clone()));
     let body = match (origin, exchange.as_mut()) {
         (Some(origin), Some(exchange))
             if readable && untouchable != Some(NotInjected::ContentEncoding) =>
@@ -80,14 +86,37 @@ pub(super) async fn run(
         _ => pass(body),
     };
     parts.uri = link.upstream().place(&parts.uri);
-    let sent = link.send(Request::from_parts(parts, body)).await;
-    Ok(match sent {
-        Ok(response) => {
+    let request = Request::from_parts(parts, body);
+    let sent = match wish {
+        Some(_) => link.send_alone(request).await,
+        None => link.send(request).await,
+    };
+    Ok(match (sent, wish) {
+        (Ok(response), Some((wish, origin)))
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
+        {
+            switch(response, &wish, origin, &client.onward)
+        }
+        (Ok(response), _) => {
             let handover = handover.filter(|handover| handover.begin(&response, &link));
             pass_back(response, exchange, handover)
         }
-        Err(failure) => fail(&failure, exchange),
+        (Err(failure), _) => fail(&failure, exchange),
     })
+}
+
+/// The server agrees to go on as WebSocket.
+fn switch(
+    mut response: Response<Incoming>,
+    wish: &Wish,
+    origin: Option<Origin>,
+    onward: &Onward,
+) -> Response<ResponseBody> {
+    headers::remove_hop_by_hop(response.headers_mut());
+    wish.say(response.headers_mut());
+    let server = hyper::upgrade::on(&mut response);
+    onward.set(|client| websocket::run(client, server, origin));
+    response.map(|_| ResponseBody::Text(None))
 }
 
 fn pass(body: Incoming) -> RequestBody {

@@ -162,7 +162,27 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Result<Server, Failure> {
+    /// Sends a request that may end HTTP on its connection, so on one of its own.
+    pub async fn send_alone(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let (mut sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .handshake(TokioIo::new(self.dial().await?))
+            .await
+            .map_err(|error| self.gone(error))?;
+        // It ends when the sender is dropped, the server closes it, or somebody takes its stream.
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                debug!(%error, "server connection ended");
+            }
+        });
+        let sent = sender.send_request(request).await;
+        sent.map_err(|error| self.gone(error))
+    }
+
+    async fn dial(&self) -> Result<ServerStream, Failure> {
         let authority = self.upstream.authority();
         let Upstream {
             host,
@@ -182,7 +202,11 @@ impl Link {
                 .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
                 .map_err(|source| Failure::Connect { authority, source })?,
         };
-        let gate = Gate::new(stream);
+        Ok(stream)
+    }
+
+    async fn connect(&self) -> Result<Server, Failure> {
+        let gate = Gate::new(self.dial().await?);
         let watch = gate.watch();
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)

@@ -3,24 +3,19 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::clock;
 use crate::frame::line::{Edit, Framer, Line, Observer};
-use crate::frame::{Kind, Message, Scanner};
-use crate::record::NotInjected;
-use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
+use crate::session::{Arrival, Direction};
+use crate::tap::duplex::Duplex;
 use crate::trace::Carrier;
 
 pub(super) struct Relay {
-    pub hop: Arc<Hop>,
-    /// What both directions know of the peers.
-    pub peers: Arc<Mutex<Peers>>,
+    pub duplex: Arc<Duplex>,
     /// The context of the environment variable `TRACEPARENT`.
     pub env: Option<Carrier>,
-    pub scope: Scope,
     pub direction: Direction,
     pub input: File,
     pub output: File,
@@ -36,7 +31,7 @@ pub(super) enum Ended {
 impl Relay {
     /// Relays until one side ends, and closes both.
     pub fn run(mut self) -> Ended {
-        let mut framer = Framer::new(self.hop.max_inject_bytes);
+        let mut framer = Framer::new(self.duplex.hop.max_inject_bytes);
         loop {
             let read = match self.input.read(framer.space()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -61,74 +56,18 @@ impl Relay {
             framer.consume();
         }
     }
-
-    fn message(&self, message: &Message<'_>, line: &Line<'_>, scanner: &Scanner) -> Vec<Edit> {
-        let at = (self.scope, self.direction);
-        let now = clock::now();
-        match message.kind() {
-            Kind::Request => {
-                let arrival = Arrival {
-                    env: self
-                        .env
-                        .clone()
-                        .filter(|_| self.direction == Direction::ToServer),
-                    cause: (self.direction == Direction::ToClient)
-                        .then(|| self.hop.cause(self.scope, Direction::ToServer))
-                        .flatten(),
-                    peers: self.lock_peers().clone(),
-                    untouchable: (!line.held || scanner.overflowed())
-                        .then_some(NotInjected::TooLarge),
-                    size: usize::try_from(scanner.fed()).unwrap_or(usize::MAX),
-                    ..Arrival::default()
-                };
-                let opened = self.hop.open(message, at, &arrival, now);
-                opened.map(|opened| opened.edits).unwrap_or_default()
-            }
-            Kind::Notification => {
-                self.hop.cancel(message, at, now);
-                Vec::new()
-            }
-            Kind::Response => {
-                let key = message.id().map(|id| Key {
-                    scope: self.scope,
-                    direction: self.direction.reversed(),
-                    id,
-                });
-                let answered = self.hop.answer(message, key.as_ref(), now);
-                if let Some(answered) = answered.filter(|a| a.initialize) {
-                    *self.lock_peers() = answered.peers.clone();
-                    self.hop.begin_session(0, &answered);
-                }
-                Vec::new()
-            }
-            Kind::Invalid => Vec::new(),
-        }
-    }
-
-    fn lock_peers(&self) -> std::sync::MutexGuard<'_, Peers> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Observer for Relay {
     fn line(&mut self, line: &Line<'_>) -> Vec<Edit> {
-        let Ok(scanner) = line.scanned else {
-            self.hop.count(None);
-            return Vec::new();
+        let arrival = Arrival {
+            env: self
+                .env
+                .clone()
+                .filter(|_| self.direction == Direction::ToServer),
+            ..Arrival::default()
         };
-        self.hop.count(Some(scanner));
-        let mut edits = Vec::new();
-        for message in scanner.messages() {
-            edits.extend(self.message(&message, line, scanner));
-        }
-        // A batch may grow by several contexts; each was measured alone.
-        let added: usize = edits.iter().map(|edit| edit.with.len()).sum();
-        let fed = usize::try_from(scanner.fed()).unwrap_or(usize::MAX);
-        if scanner.is_batch() && fed.saturating_add(added) > self.hop.max_inject_bytes {
-            self.hop.counters().skip_injection(NotInjected::TooLarge);
-            edits.clear();
-        }
-        edits
+        self.duplex.line(self.direction, line, &arrival)
     }
 }
 
