@@ -73,6 +73,7 @@ impl Cell {
         mark.wait_for_no_one();
         check::era(self.column, &direct)?;
         check::same(&direct, &through.lines)?;
+        check::outcomes(&through)?;
         check::one_trace(self, &mark, &through)
     }
 

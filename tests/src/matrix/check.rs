@@ -97,6 +97,40 @@ pub fn one_trace(cell: Cell, mark: &Mark, through: &Through) -> Result<(), Strin
     Ok(())
 }
 
+/// The sidecar's word for the end of each call is the client's.
+///
+/// # Errors
+/// With the calls that were recorded otherwise, or not once.
+pub fn outcomes(through: &Through) -> Result<(), String> {
+    let calls = through.lines.iter().filter_map(|line| {
+        let tool = name(line)?.strip_prefix("call ")?;
+        Some((format!("tools/call {tool}"), outcome(line)))
+    });
+    let wrong: Vec<String> = calls
+        .filter_map(|(name, expected)| {
+            let spans = through.spans.iter();
+            let spans = spans.filter(|span| span.is_call() && span.name == name);
+            let recorded: Vec<&str> = spans.map(|span| span.text("toolspan.outcome")).collect();
+            (recorded != [expected]).then(|| format!("{name}: {recorded:?} is not {expected}"))
+        })
+        .collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(wrong.join("\n"))
+}
+
+/// What a client printed of a call, in the words of `toolspan.outcome`.
+fn outcome(line: &Value) -> &'static str {
+    let result = line.get("result");
+    let is_error = result.and_then(|result| result.get("isError")?.as_bool());
+    match (result, is_error) {
+        (None, _) => "rpc_error",
+        (Some(_), Some(true)) => "tool_error",
+        (Some(_), _) => "ok",
+    }
+}
+
 /// Over a WebSocket there is neither an environment nor a header: what an SDK sends without `_meta` begins a trace.
 fn must_join(cell: Cell, span: &Span) -> bool {
     cell.column.transport() != Transport::WebSocket
