@@ -59,12 +59,6 @@ pub fn node_module(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// Where `require` finds the installed npm packages.
-#[must_use]
-pub fn node_path() -> PathBuf {
-    node_module("")
-}
-
 /// A program of this package, beside the running one or one folder up (tests run from `deps`).
 #[must_use]
 pub fn own(name: &str) -> PathBuf {

@@ -228,7 +228,7 @@ impl Proxy {
     /// When it does not start.
     #[must_use]
     pub fn start_logging(log: Log, upstream: &str, options: &[&str]) -> Self {
-        Self::start_all(log, upstream, options, &[])
+        Self::start_all(log, &[&["--upstream", upstream], options].concat(), &[])
     }
 
     /// With variables of the environment.
@@ -237,14 +237,25 @@ impl Proxy {
     /// When it does not start.
     #[must_use]
     pub fn start_with(upstream: &str, options: &[&str], env: &[(&str, &str)]) -> Self {
-        Self::start_all(Log::default(), upstream, options, env)
+        let options = [&["--upstream", upstream], options].concat();
+        Self::start_all(Log::default(), &options, env)
     }
 
-    fn start_all(log: Log, upstream: &str, options: &[&str], env: &[(&str, &str)]) -> Self {
+    /// In front of a stdio server's command.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn serving(command: &[&str], options: &[&str], env: &[(&str, &str)]) -> Self {
+        let options = [options, &["--"], command].concat();
+        Self::start_all(Log::default(), &options, env)
+    }
+
+    fn start_all(log: Log, options: &[&str], env: &[(&str, &str)]) -> Self {
         let port_file = log.folder.path().join("port");
         let mut command = Command::new(programs::toolspan());
         command
-            .args(["http", "--listen", "127.0.0.1:0", "--upstream", upstream])
+            .args(["http", "--listen", "127.0.0.1:0"])
             .args(log.options())
             .arg("--port-file")
             .arg(&port_file)

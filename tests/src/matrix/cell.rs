@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::check::{self, Through};
-use super::column::{Column, Transport};
-use super::peers::{Goal, Mark, Server, run_client};
+use super::column::{Column, Transport, Way};
+use super::peers::{Goal, Mark, Server, node_path, run_client};
 use super::script;
 use super::sdk::{Part, Sdk};
 use crate::otlp::{Mode, Receiver};
@@ -36,12 +36,16 @@ impl Cell {
     /// None where the SDK does not speak it, or nobody answers it there.
     #[must_use]
     pub fn new(sdk: Sdk, part: Part, column: Column) -> Option<Self> {
-        let (server, client) = match part {
-            Part::Server => (sdk, Sdk::reference(Part::Client, column)),
-            Part::Client => (Sdk::reference(Part::Server, column), sdk),
+        let spoken = match (column.way(), part) {
+            (Way::Bridged, Part::Server) => Transport::Stdio,
+            _ => column.transport(),
         };
-        let spoken = sdk.speaks(part, column);
-        spoken.then_some(Self {
+        let reference = Sdk::reference(spoken);
+        let (server, client) = match part {
+            Part::Server => (sdk, reference),
+            Part::Client => (reference, sdk),
+        };
+        sdk.speaks(part, spoken, column.era()).then_some(Self {
             sdk,
             part,
             column,
@@ -66,9 +70,10 @@ impl Cell {
         let receiver = Receiver::start(Mode::Accept);
         let mark = Mark::new();
         let script = script::steps(self.server);
-        let (direct, through) = match self.column.transport() {
-            Transport::Stdio => self.over_stdio(&receiver, &mark, &script)?,
-            _ => self.over_http(&receiver, &mark, &script)?,
+        let (direct, through) = match self.column.way() {
+            Way::Wrapped => self.wrapped(&receiver, &mark, &script)?,
+            Way::Proxied => self.proxied(&receiver, &mark, &script)?,
+            Way::Bridged => self.bridged(&receiver, &mark, &script)?,
         };
         mark.wait_for_no_one();
         check::era(self.column, &direct)?;
@@ -77,56 +82,77 @@ impl Cell {
         check::one_trace(self, &mark, &through)
     }
 
-    fn over_stdio(
-        self,
-        receiver: &Receiver,
-        mark: &Mark,
-        script: &Value,
-    ) -> Result<(Vec<Value>, Through), String> {
+    fn wrapped(self, receiver: &Receiver, mark: &Mark, script: &Value) -> Result<Runs, String> {
         let server = self.server.server(Transport::Stdio);
-        let direct = self.ask(mark, script, Goal::Command(&server))?;
+        let direct = self.over_stdio(mark, script, &server)?;
         let log = Log::default();
-        let line: Vec<&str> = server.iter().filter_map(|part| part.to_str()).collect();
         let endpoint = receiver.grpc_url();
-        let command = stdio_command(&log, &["--otlp-endpoint", &endpoint], &line);
+        let command = stdio_command(&log, &["--otlp-endpoint", &endpoint], &as_text(&server));
         let wrapped: Vec<PathBuf> = std::iter::once(command.get_program())
             .chain(command.get_args())
             .map(PathBuf::from)
             .collect();
-        let lines = self.ask(mark, script, Goal::Command(&wrapped))?;
+        let lines = self.over_stdio(mark, script, &wrapped)?;
         mark.wait_for_no_one();
-        let through = seen(receiver, &log.summary(), &log, lines);
-        Ok((direct, through))
+        Ok((direct, seen(receiver, &log.summary(), &log, lines)))
     }
 
-    fn over_http(
-        self,
-        receiver: &Receiver,
-        mark: &Mark,
-        script: &Value,
-    ) -> Result<(Vec<Value>, Through), String> {
-        let transport = self.column.transport();
-        let server = Server::start(self.server, transport, mark);
-        let url = transport.url(server.address());
-        let direct = self.ask(mark, script, Goal::Url(&url))?;
+    fn proxied(self, receiver: &Receiver, mark: &Mark, script: &Value) -> Result<Runs, String> {
+        let server = Server::start(self.server, self.column.transport(), mark);
+        let direct = self.over_net(mark, script, server.address())?;
         let upstream = format!("http://{}", server.address());
         let endpoint = receiver.grpc_url();
         let options = ["--otlp-endpoint", &endpoint];
         let proxy = Proxy::start_with(&upstream, &options, &[mark.variable()]);
-        let address = proxy.address();
-        let url = transport.url(&address.to_string());
-        let lines = self.ask(mark, script, Goal::Url(&url))?;
+        let lines = self.over_net(mark, script, &proxy.address().to_string())?;
         server.stop();
-        let (summary, log) = proxy.stop_and_keep_log();
-        if std::net::TcpStream::connect(address).is_ok() {
-            return Err(format!("{address} still listens"));
-        }
-        Ok((direct, seen(receiver, &summary, &log, lines)))
+        Ok((direct, stopped(receiver, proxy, lines)?))
     }
 
-    fn ask(self, mark: &Mark, script: &Value, goal: Goal) -> Result<Vec<Value>, String> {
-        run_client(self.client, self.column, mark, script, goal)
+    /// What the client gets from the same server over pipes is what it must get over HTTP.
+    fn bridged(self, receiver: &Receiver, mark: &Mark, script: &Value) -> Result<Runs, String> {
+        let server = self.server.server(Transport::Stdio);
+        let direct = self.over_stdio(mark, script, &server)?;
+        let endpoint = receiver.grpc_url();
+        let options = ["--otlp-endpoint", &endpoint];
+        let node = node_path();
+        let env = [mark.variable(), ("NODE_PATH", &node)];
+        let proxy = Proxy::serving(&as_text(&server), &options, &env);
+        let lines = self.over_net(mark, script, &proxy.address().to_string())?;
+        Ok((direct, stopped(receiver, proxy, lines)?))
     }
+
+    fn over_stdio(
+        self,
+        mark: &Mark,
+        script: &Value,
+        server: &[PathBuf],
+    ) -> Result<Vec<Value>, String> {
+        let wire = (Transport::Stdio, self.column.era());
+        run_client(self.client, wire, mark, script, Goal::Command(server))
+    }
+
+    fn over_net(self, mark: &Mark, script: &Value, address: &str) -> Result<Vec<Value>, String> {
+        let wire = (self.column.transport(), self.column.era());
+        let url = wire.0.url(address);
+        run_client(self.client, wire, mark, script, Goal::Url(&url))
+    }
+}
+
+/// The lines of the direct run, and what the other one gave.
+type Runs = (Vec<Value>, Through);
+
+fn as_text(command: &[PathBuf]) -> Vec<&str> {
+    command.iter().filter_map(|part| part.to_str()).collect()
+}
+
+fn stopped(receiver: &Receiver, proxy: Proxy, lines: Vec<Value>) -> Result<Through, String> {
+    let address = proxy.address();
+    let (summary, log) = proxy.stop_and_keep_log();
+    if std::net::TcpStream::connect(address).is_ok() {
+        return Err(format!("{address} still listens"));
+    }
+    Ok(seen(receiver, &summary, &log, lines))
 }
 
 fn seen(receiver: &Receiver, summary: &Summary, log: &Log, lines: Vec<Value>) -> Through {

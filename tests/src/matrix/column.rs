@@ -53,6 +53,17 @@ impl Era {
     }
 }
 
+/// How toolspan comes between the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// `toolspan stdio -- COMMAND`, started by the client.
+    Wrapped,
+    /// `toolspan http --upstream URL`
+    Proxied,
+    /// `toolspan http -- COMMAND`: the client speaks HTTP, the server stdio.
+    Bridged,
+}
+
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
@@ -61,9 +72,14 @@ pub enum Column {
     HttpLegacy,
     HttpModern,
     Sse,
+    WebSocket,
+    BridgeLegacy,
+    BridgeModern,
+    BridgeSse,
 }
 
 impl Column {
+    /// What toolspan carries, in the order of the table: a transport gets its column with its name here.
     pub const ALL: [Self; 5] = [
         Self::StdioLegacy,
         Self::StdioModern,
@@ -80,23 +96,40 @@ impl Column {
             Self::HttpLegacy => "HTTP, legacy",
             Self::HttpModern => "HTTP, 2026-07-28",
             Self::Sse => "HTTP+SSE",
+            Self::WebSocket => "WebSocket",
+            Self::BridgeLegacy => "HTTP to stdio, legacy",
+            Self::BridgeModern => "HTTP to stdio, 2026-07-28",
+            Self::BridgeSse => "HTTP+SSE to stdio",
         }
     }
 
+    /// What the client speaks.
     #[must_use]
     pub fn transport(self) -> Transport {
         match self {
             Self::StdioLegacy | Self::StdioModern => Transport::Stdio,
-            Self::HttpLegacy | Self::HttpModern => Transport::Http,
-            Self::Sse => Transport::Sse,
+            Self::HttpLegacy | Self::HttpModern | Self::BridgeLegacy | Self::BridgeModern => {
+                Transport::Http
+            }
+            Self::Sse | Self::BridgeSse => Transport::Sse,
+            Self::WebSocket => Transport::WebSocket,
         }
     }
 
     #[must_use]
     pub fn era(self) -> Era {
         match self {
-            Self::StdioModern | Self::HttpModern => Era::Modern,
+            Self::StdioModern | Self::HttpModern | Self::BridgeModern => Era::Modern,
             _ => Era::Legacy,
+        }
+    }
+
+    #[must_use]
+    pub fn way(self) -> Way {
+        match self {
+            Self::StdioLegacy | Self::StdioModern => Way::Wrapped,
+            Self::HttpLegacy | Self::HttpModern | Self::Sse | Self::WebSocket => Way::Proxied,
+            Self::BridgeLegacy | Self::BridgeModern | Self::BridgeSse => Way::Bridged,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::column::{Column, Transport};
+use super::column::{Era, Transport};
 use super::sdk::Sdk;
 use crate::process::{
     Guarded, PATIENCE, eventually, shell_code, wait_for_port_file, without_telemetry_variables,
@@ -44,7 +44,7 @@ impl Mark {
         without_telemetry_variables(command);
         command.env(MARK, &self.text);
         // A peer on Node may be spawned by one that is not.
-        command.env("NODE_PATH", programs::node_path());
+        command.env("NODE_PATH", node_path());
     }
 
     /// The command lines of the cell's processes that still run.
@@ -76,6 +76,11 @@ impl Mark {
     }
 }
 
+/// Where peers on Node find their packages.
+pub fn node_path() -> String {
+    programs::node_module("").display().to_string()
+}
+
 fn command_line(folder: &Path) -> String {
     let bytes = std::fs::read(folder.join("cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ")
@@ -94,7 +99,7 @@ pub enum Goal<'a> {
 /// When it does not end well, with what it said.
 pub fn run_client(
     sdk: Sdk,
-    column: Column,
+    (transport, era): (Transport, Era),
     mark: &Mark,
     script: &Value,
     goal: Goal,
@@ -103,8 +108,8 @@ pub fn run_client(
     let errors = folder.path().join("stderr");
     let file = std::fs::File::create(&errors).expect("a file in the scratch folder");
     command
-        .args(["--transport", column.transport().argument()])
-        .args(["--era", column.era().argument()])
+        .args(["--transport", transport.argument()])
+        .args(["--era", era.argument()])
         .args(["--traceparent", &mark.traceparent])
         .args(["--script", &script.to_string()])
         .stdin(Stdio::null())

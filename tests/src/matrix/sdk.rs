@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::column::{Column, Transport};
+use super::column::{Era, Transport};
 use crate::programs;
 
 /// An SDK, real and pinned.
@@ -79,20 +79,27 @@ impl Sdk {
     }
 
     #[must_use]
-    pub fn speaks(self, part: Part, column: Column) -> bool {
-        let modern = matches!(column, Column::StdioModern | Column::HttpModern);
-        match self {
-            Self::Python1 | Self::TypeScript1 => !modern,
-            Self::Everything => !modern && part == Part::Server,
-            Self::TypeScript2 => column != Column::Sse || part == Part::Client,
-            Self::Rmcp => column != Column::Sse,
-            Self::Python2 | Self::FastMcp | Self::Go => true,
+    pub fn speaks(self, part: Part, transport: Transport, era: Era) -> bool {
+        let legacy = era == Era::Legacy;
+        match (self, transport) {
+            (Self::Everything, _) if part == Part::Client => false,
+            (Self::Python1, _) => legacy,
+            (Self::TypeScript1, Transport::WebSocket) => part == Part::Client,
+            (_, Transport::WebSocket) => false,
+            (Self::TypeScript1 | Self::Everything, _) => legacy,
+            (Self::TypeScript2, Transport::Sse) => part == Part::Client,
+            (Self::Rmcp, Transport::Sse) => false,
+            _ => true,
         }
     }
 
-    /// What plays this part against all others over a transport.
-    pub(super) fn reference(_part: Part, _column: Column) -> Self {
-        Self::Python2
+    /// What plays the other part.
+    pub(super) fn reference(transport: Transport) -> Self {
+        match transport {
+            // The second version has dropped it.
+            Transport::WebSocket => Self::Python1,
+            _ => Self::Python2,
+        }
     }
 
     pub(super) fn server(self, transport: Transport) -> Vec<PathBuf> {
@@ -111,6 +118,11 @@ impl Sdk {
         match self {
             Self::Python1 => vec![programs::python_1(), script("py")],
             Self::Python2 | Self::FastMcp => vec![programs::python(), script("py")],
+            // Node 20 has WebSocket behind a flag, later versions without one.
+            Self::TypeScript1 if part == Part::Client => {
+                let flag = "--experimental-websocket";
+                vec!["node".into(), flag.into(), script("cjs")]
+            }
             Self::TypeScript1 | Self::TypeScript2 | Self::Everything => {
                 vec!["node".into(), script("cjs")]
             }
