@@ -177,10 +177,15 @@ async fn connection(stream: TcpStream, client: ClientInfo, hop: Service) {
         let gate = Gate::after(stream, first);
         let serving = serve_exchanges(gate, &client, &conversations, &mut stop);
         // In a box, so that a relay does not keep the room that it needed.
-        let Some(relay) = Box::pin(serving).await else {
+        let Some((relay, link)) = Box::pin(serving).await else {
             return;
         };
-        next = relay.run().await.filter(|_| !is_stopped(&stop));
+        if let Some(finished) = relay.run().await.filter(|_| !is_stopped(&stop)) {
+            if let Some(server) = finished.server {
+                link.take_back(server).await;
+            }
+            next = Some((finished.client, finished.ahead));
+        }
     }
 }
 
@@ -190,7 +195,7 @@ async fn serve_exchanges(
     client: &ClientInfo,
     conversations: &Conversations,
     stop: &mut watch::Receiver<bool>,
-) -> Option<Relay<TcpStream, ServerStream>> {
+) -> Option<(Relay<TcpStream, ServerStream>, Arc<Link>)> {
     let (watch, handover) = (gate.watch(), Arc::new(Handover::default()));
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Arc::clone(&handover));
@@ -209,11 +214,12 @@ async fn serve_exchanges(
                 stopping = true;
             }
             () = handover.idle() => {
-                if watch.is_flushed() && let Some(server) = handover.take().await {
+                if watch.is_flushed() && let Some((server, link)) = handover.take().await {
                     debug!("relaying an idle stream");
                     let parts = serving.into_parts();
                     let client = parts.io.into_inner().into_inner();
-                    return Some(Relay::new(client, &parts.read_buf, server, handover.left()));
+                    let relay = Relay::new(client, &parts.read_buf, server, handover.left());
+                    return Some((relay, link));
                 }
             }
         }

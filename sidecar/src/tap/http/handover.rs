@@ -17,7 +17,7 @@ use super::relay::Left;
 use super::upstream::{Link, ServerStream};
 
 /// How long a stream is silent before its connections are taken over.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_millis(250);
 
 /// What the connection of a client knows of the event stream that is its answer, if it is one.
 #[derive(Debug, Default)]
@@ -99,8 +99,9 @@ impl Handover {
         }
     }
 
-    /// The server's connection, if the stream can be taken over now. Then its body must be dropped next.
-    pub async fn take(&self) -> Option<ServerStream> {
+    /// The server's connection, and whose it was, if the stream can be taken over now. Then its body must be dropped
+    /// next.
+    pub async fn take(&self) -> Option<(ServerStream, Arc<Link>)> {
         let (link, passed) = {
             let state = self.lock();
             let stream = state.stream.as_ref()?;
@@ -108,7 +109,7 @@ impl Handover {
         };
         let server = link.release(passed).await?;
         self.lock().taking = true;
-        Some(server)
+        Some((server, link))
     }
 
     /// What the dropped body left.

@@ -36,6 +36,16 @@ pub(super) struct Left {
     pub ready: VecDeque<Bytes>,
 }
 
+/// The connections of a stream that has ended in order.
+#[derive(Debug)]
+pub(super) struct Finished<C, S> {
+    pub client: C,
+    /// What was read of the client's already.
+    pub ahead: Bytes,
+    /// None if the server said more than its answer.
+    pub server: Option<S>,
+}
+
 /// One event stream between two chunks, and what it needs to go on.
 #[derive(Debug)]
 pub(super) struct Relay<C, S> {
@@ -46,6 +56,8 @@ pub(super) struct Relay<C, S> {
     edited: bool,
     chunks: Chunks,
     end: Option<End>,
+    /// Something followed the end.
+    surplus: bool,
     /// What the client's connection did not take yet.
     unsent: Vec<u8>,
     /// What the client sent ahead of time: its next request.
@@ -68,6 +80,7 @@ where
             exchange: left.exchange,
             chunks: Chunks::START,
             end: None,
+            surplus: false,
             unsent: Vec::new(),
             ahead: ahead.to_vec(),
         };
@@ -75,8 +88,8 @@ where
         relay
     }
 
-    /// Carries the stream to its end; gives the client's connection, and what was read of it, if it can go on.
-    pub async fn run(mut self) -> Option<(C, Bytes)> {
+    /// Carries the stream to its end; gives what goes on after an end in order.
+    pub async fn run(mut self) -> Option<Finished<C, S>> {
         let end = poll_fn(|cx| self.poll(cx)).await;
         match (end, self.exchange.take()) {
             (End::Complete, Some(exchange)) => exchange.end_of_body(),
@@ -84,7 +97,11 @@ where
             // Dropped, it ends its calls as the client has.
             (_, exchange) => drop(exchange),
         }
-        (end == End::Complete).then(|| (self.client, Bytes::from(self.ahead)))
+        (end == End::Complete).then(|| Finished {
+            client: self.client,
+            ahead: Bytes::from(self.ahead),
+            server: (!self.surplus).then_some(self.server),
+        })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -157,7 +174,8 @@ where
     fn pass(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
         let before = self.chunks;
         let ours = self.chunks.feed(bytes, |_| {});
-        let (body, _) = bytes.split_at(ours);
+        let (body, more) = bytes.split_at(ours);
+        self.surplus = !more.is_empty();
         let sent = match Pin::new(&mut self.client).poll_write(cx, body) {
             Poll::Ready(Ok(sent)) => sent,
             // The next attempt finds the same, and says what it means.
@@ -174,11 +192,12 @@ where
     fn edit(&mut self, bytes: &[u8]) {
         let mut ready = VecDeque::new();
         let exchange = &mut self.exchange;
-        self.chunks.feed(bytes, |data| {
+        let ours = self.chunks.feed(bytes, |data| {
             if let Some(exchange) = exchange {
                 exchange.edit(Bytes::copy_from_slice(data), &mut ready);
             }
         });
+        self.surplus = ours < bytes.len();
         self.write_chunk(&ready);
     }
 

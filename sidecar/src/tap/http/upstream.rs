@@ -155,6 +155,12 @@ impl Link {
         given.await.ok()
     }
 
+    /// Takes back what it gave, for the next request.
+    pub async fn take_back(&self, stream: ServerStream) {
+        // Without it, the next request makes a connection.
+        *self.server.lock().await = self.handshake(stream).await.ok();
+    }
+
     fn gone(&self, source: hyper::Error) -> Failure {
         Failure::Gone {
             authority: self.upstream.authority(),
@@ -206,7 +212,11 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Server, Failure> {
-        let gate = Gate::new(self.dial().await?);
+        self.handshake(self.dial().await?).await
+    }
+
+    async fn handshake(&self, stream: ServerStream) -> Result<Server, Failure> {
+        let gate = Gate::new(stream);
         let watch = gate.watch();
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
