@@ -22,7 +22,7 @@ pub struct Cell {
     pub part: Part,
     pub column: Column,
     server: Sdk,
-    client: Sdk,
+    pub(super) client: Sdk,
 }
 
 impl fmt::Display for Cell {

@@ -75,7 +75,11 @@ pub fn one_trace(cell: Cell, mark: &Mark, through: &Through) -> Result<(), Strin
         .iter()
         .find(|span| span.name == "tools/call trace")
         .ok_or("no span of the call of `trace`")?;
-    let expected = format!("00-{}-{}-01", mark.trace_id, span.span_id);
+    let expected = if cell.client.compresses(cell.column.transport()) {
+        mark.traceparent.clone()
+    } else {
+        format!("00-{}-{}-01", mark.trace_id, span.span_id)
+    };
     // Some SDKs hand no header to a tool; what they hand over must be ours.
     let header = arrived
         .get("header")

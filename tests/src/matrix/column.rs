@@ -80,12 +80,13 @@ pub enum Column {
 
 impl Column {
     /// What toolspan carries, in the order of the table: a transport gets its column with its name here.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::StdioLegacy,
         Self::StdioModern,
         Self::HttpLegacy,
         Self::HttpModern,
         Self::Sse,
+        Self::WebSocket,
     ];
 
     #[must_use]

@@ -93,6 +93,11 @@ impl Sdk {
         }
     }
 
+    /// Whether its client compresses its messages: those are read along, but go on as they are.
+    pub(super) fn compresses(self, transport: Transport) -> bool {
+        self == Self::Python1 && transport == Transport::WebSocket
+    }
+
     /// What plays the other part.
     pub(super) fn reference(transport: Transport) -> Self {
         match transport {
