@@ -27,7 +27,12 @@ pub(super) const MAX_KEY: usize = 48;
 /// How many bytes of a value are kept.
 pub(super) fn keep(slot: Slot) -> usize {
     match slot {
-        Slot::Id | Slot::ParamsRequestId => 256,
+        Slot::Id
+        | Slot::ParamsRequestId
+        | Slot::MetaProgressToken
+        | Slot::MetaSubscriptionId
+        | Slot::ResultSubscriptionId
+        | Slot::ParamsProgressToken => 256,
         Slot::Tracestate => 1024,
         Slot::Baggage => 8192,
         Slot::ParamsUri => 1024,
@@ -49,6 +54,8 @@ pub(super) fn child(node: Node, key: &[u8]) -> (Node, Option<Slot>) {
         (Params, b"uri") => (Other, Some(Slot::ParamsUri)),
         (Params, b"protocolVersion") => (Other, Some(Slot::ParamsProtocolVersion)),
         (Params, b"requestId") => (Other, Some(Slot::ParamsRequestId)),
+        (Params, b"progressToken") => (Other, Some(Slot::ParamsProgressToken)),
+        (Params, b"taskId") => (Other, Some(Slot::ParamsTaskId)),
         (Params, b"clientInfo") | (Meta, b"io.modelcontextprotocol/clientInfo") => {
             (ClientInfo, None)
         }
@@ -58,6 +65,14 @@ pub(super) fn child(node: Node, key: &[u8]) -> (Node, Option<Slot>) {
         (Meta, b"io.modelcontextprotocol/protocolVersion") => {
             (Other, Some(Slot::MetaProtocolVersion))
         }
+        (Meta, b"io.modelcontextprotocol/clientCapabilities") => {
+            (Other, Some(Slot::MetaClientCapabilities))
+        }
+        (Meta, b"io.modelcontextprotocol/logLevel") => (Other, Some(Slot::MetaLogLevel)),
+        (Meta, b"io.modelcontextprotocol/subscriptionId") => {
+            (Other, Some(Slot::MetaSubscriptionId))
+        }
+        (Meta, b"progressToken") => (Other, Some(Slot::MetaProgressToken)),
         (ClientInfo, b"name") => (Other, Some(Slot::ClientName)),
         (ClientInfo, b"version") => (Other, Some(Slot::ClientVersion)),
         (Result, b"isError") => (Other, Some(Slot::IsError)),
@@ -65,6 +80,9 @@ pub(super) fn child(node: Node, key: &[u8]) -> (Node, Option<Slot>) {
         (Result, b"task") => (Other, Some(Slot::ResultTask)),
         (Result, b"protocolVersion") => (Other, Some(Slot::ResultProtocolVersion)),
         (Result, b"_meta") => (ResultMeta, None),
+        (ResultMeta, b"io.modelcontextprotocol/subscriptionId") => {
+            (Other, Some(Slot::ResultSubscriptionId))
+        }
         (Result, b"serverInfo") | (ResultMeta, b"io.modelcontextprotocol/serverInfo") => {
             (ServerInfo, None)
         }
@@ -83,11 +101,17 @@ pub(super) fn below(slot: Slot) -> &'static [Slot] {
             Slot::ParamsUri,
             Slot::ParamsProtocolVersion,
             Slot::ParamsRequestId,
+            Slot::ParamsProgressToken,
+            Slot::ParamsTaskId,
             Slot::Meta,
             Slot::Traceparent,
             Slot::Tracestate,
             Slot::Baggage,
             Slot::MetaProtocolVersion,
+            Slot::MetaClientCapabilities,
+            Slot::MetaLogLevel,
+            Slot::MetaProgressToken,
+            Slot::MetaSubscriptionId,
             Slot::ClientName,
             Slot::ClientVersion,
         ],
@@ -96,12 +120,17 @@ pub(super) fn below(slot: Slot) -> &'static [Slot] {
             Slot::Tracestate,
             Slot::Baggage,
             Slot::MetaProtocolVersion,
+            Slot::MetaClientCapabilities,
+            Slot::MetaLogLevel,
+            Slot::MetaProgressToken,
+            Slot::MetaSubscriptionId,
         ],
         Slot::Result => &[
             Slot::IsError,
             Slot::ResultType,
             Slot::ResultTask,
             Slot::ResultProtocolVersion,
+            Slot::ResultSubscriptionId,
             Slot::ServerName,
             Slot::ServerVersion,
         ],

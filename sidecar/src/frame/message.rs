@@ -24,12 +24,23 @@ pub enum Slot {
     Tracestate,
     Baggage,
     MetaProtocolVersion,
+    MetaClientCapabilities,
+    MetaLogLevel,
+    /// The token a request asks for progress with.
+    MetaProgressToken,
+    /// The listen request that a notification belongs to.
+    MetaSubscriptionId,
+    /// The token a progress notification names.
+    ParamsProgressToken,
+    ParamsTaskId,
     ClientName,
     ClientVersion,
     IsError,
     ResultType,
     ResultTask,
     ResultProtocolVersion,
+    /// The same in the answer that ends a listen request.
+    ResultSubscriptionId,
     ServerName,
     ServerVersion,
     ErrorCode,
