@@ -7,6 +7,7 @@
 //! everything below it. It is forked before we have a second thread and never runs a program of its own, so it costs
 //! a few pages.
 
+mod apart;
 mod keeper;
 
 use std::ffi::OsString;
@@ -14,6 +15,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
+
+pub use apart::{WORD, apart, run_apart};
 
 /// Asks the guard to end everything.
 pub(super) const TERMINATE: u8 = 255;
@@ -91,6 +94,12 @@ impl AsFd for Notices {
     }
 }
 
+impl From<Notices> for OwnedFd {
+    fn from(notices: Notices) -> Self {
+        notices.0.into()
+    }
+}
+
 impl Notices {
     /// Reads one notice.
     ///
@@ -117,6 +126,12 @@ fn encode(exit: Exit) -> [u8; 5] {
     };
     let [a, b, c, d] = value.to_le_bytes();
     [kind, a, b, c, d]
+}
+
+/// The end of the command, as a notice tells it; without a notice the guard itself was killed, and the command with it.
+#[must_use]
+pub fn exit_of(notice: Option<[u8; 5]>) -> Exit {
+    notice.map_or(Exit::Signal(libc::SIGKILL), decode)
 }
 
 fn decode([kind, a, b, c, d]: [u8; 5]) -> Exit {
