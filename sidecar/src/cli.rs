@@ -32,8 +32,10 @@ Examples:
   toolspan http --listen 127.0.0.1:8080 --upstream http://127.0.0.1:3000 --tenant acme
   toolspan http --listen 127.0.0.1:8080 --upstream http://127.0.0.1:3000 --tenant-from header:X-Tenant
   toolspan http --config /etc/toolspan.toml     (several hops: one [[hop]] each)
+  toolspan http --listen 127.0.0.1:8080 -- npx -y @modelcontextprotocol/server-everything
 
-Paths and headers pass through: a client of http://127.0.0.1:3000/mcp uses http://127.0.0.1:8080/mcp.";
+Paths and headers pass through: a client of http://127.0.0.1:3000/mcp uses http://127.0.0.1:8080/mcp.
+A stdio server is served at http://127.0.0.1:8080/mcp (Streamable HTTP) and http://127.0.0.1:8080/sse (HTTP+SSE).";
 
 const CONFIG_EXAMPLES: &str = "\
 Examples:
@@ -54,7 +56,7 @@ pub enum Command {
     /// Start COMMAND and stand between it and the client that started us
     #[command(after_help = STDIO_EXAMPLES)]
     Stdio(Stdio),
-    /// Stand in front of a server as a reverse proxy
+    /// Stand in front of a server as a reverse proxy, or serve a stdio server over HTTP
     #[command(after_help = HTTP_EXAMPLES)]
     Http(Http),
     /// Show or check the configuration
@@ -77,6 +79,8 @@ pub struct Http {
     pub common: Common,
     #[command(flatten)]
     pub listener: Listener,
+    #[command(flatten)]
+    pub bridge: Bridge,
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +124,23 @@ pub struct Listener {
     /// Allow an address that other machines reach
     #[arg(long)]
     allow_public: bool,
+}
+
+/// A stdio server as the server of the hop.
+#[derive(Debug, Default, Args)]
+pub struct Bridge {
+    /// With COMMAND: the path of Streamable HTTP [default: /mcp]
+    #[arg(long, value_name = "PATH")]
+    mcp_path: Option<String>,
+    /// With COMMAND: more hosts that it answers to, with commas between
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
+    allowed_hosts: Option<Vec<String>>,
+    /// With COMMAND: origins whose pages may use it, with commas between
+    #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
+    allowed_origins: Option<Vec<String>>,
+    /// Instead of an upstream: the command line of a stdio server, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Option<Vec<String>>,
 }
 
 /// What both kinds of hop take.
@@ -203,6 +224,20 @@ impl Listener {
     }
 }
 
+impl Bridge {
+    /// Adds the stdio server to the flags of its hop.
+    pub fn add_to(self, layer: &mut Layer) {
+        layer.flag("mcp_path", self.mcp_path.map(Value::Text));
+        for (key, texts) in [
+            ("allowed_hosts", self.allowed_hosts),
+            ("allowed_origins", self.allowed_origins),
+            ("command", self.command),
+        ] {
+            layer.flag(key, texts.map(Value::List));
+        }
+    }
+}
+
 /// A switch that is not given leaves the word to the environment and the file.
 fn on(given: bool) -> Option<Value> {
     given.then_some(Value::Switch(true))
@@ -241,6 +276,7 @@ mod tests {
             Command::Http(http) => {
                 let mut layer = http.common.layer();
                 http.listener.add_to(&mut layer);
+                http.bridge.add_to(&mut layer);
                 (layer, Mode::Http)
             }
             Command::Config(_) => panic!("no hop"),

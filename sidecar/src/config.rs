@@ -2,6 +2,7 @@
 //! Order: flag, environment, file, default. Flags and environment describe one hop, lists of hops live in the file.
 //! Never starts anything and never reads a clock.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ mod values;
 pub use layer::{Env, Layer, Origin, Value};
 pub use print::print;
 pub use settings::{
-    HopCommon, HopSettings, Limits, LogFormat, LogSettings, Mode, Settings, Upstream,
+    BridgeSettings, HopCommon, HopSettings, Limits, LogFormat, LogSettings, Mode, Server, Settings,
+    Upstream,
 };
 
 use layer::File;
@@ -134,7 +136,7 @@ impl Settings {
         };
         if mode == Mode::Http && hops.is_empty() {
             return Err(ConfigError::Hops(
-                "nothing to listen on: give --listen and --upstream, or [[hop]] in --config FILE"
+                "nothing to listen on: give --listen and --upstream or -- COMMAND, or [[hop]] in --config FILE"
                     .to_owned(),
             ));
         }
@@ -227,9 +229,8 @@ fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettin
     let listen = values
         .socket("listen", allow_public)?
         .ok_or_else(|| missing("listen (--listen)"))?;
-    let upstream = values
-        .upstream()?
-        .ok_or_else(|| missing("upstream (--upstream)"))?;
+    let server =
+        server(values)?.ok_or_else(|| missing("upstream (--upstream) or command (-- COMMAND)"))?;
     let service = values.text("service_name").map(|(name, _)| name.into());
     Ok(HopSettings {
         name: name.unwrap_or_else(|| match listen.port() {
@@ -237,9 +238,45 @@ fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettin
             _ => listen.to_string(),
         }),
         listen,
-        upstream,
+        server,
         common: common(values, service)?,
         port_file: values.path("port_file"),
+    })
+}
+
+/// One of the two things that can be behind a hop.
+fn server(values: Values<'_>) -> Result<Option<Server>, ConfigError> {
+    match (values.upstream()?, values.list("command")) {
+        (Some(_), Some((_, origin))) => Err(ConfigError::invalid(
+            &origin,
+            "cannot stand beside upstream: a hop has one server",
+        )),
+        (Some(upstream), None) => Ok(Some(Server::Upstream(upstream))),
+        (None, Some((command, origin))) => {
+            if command.first().is_none_or(String::is_empty) {
+                return Err(ConfigError::invalid(&origin, "must name a program"));
+            }
+            let command = command.into_iter().map(OsString::from).collect();
+            bridge(values, command).map(|bridge| Some(Server::Command(bridge)))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn bridge(values: Values<'_>, command: Vec<OsString>) -> Result<BridgeSettings, ConfigError> {
+    let lower = |key| {
+        let texts = values.list(key).map(|(texts, _)| texts).unwrap_or_default();
+        let texts = texts.into_iter().map(|text| text.to_ascii_lowercase());
+        texts.collect()
+    };
+    Ok(BridgeSettings {
+        command,
+        mcp_path: values.local_path("mcp_path")?,
+        allowed_hosts: lower("allowed_hosts"),
+        allowed_origins: lower("allowed_origins"),
+        max_sessions: values.number("max_sessions", 1)?,
+        max_message_bytes: values.number("max_message_bytes", 1)?,
+        max_replay_bytes: values.number("max_replay_bytes", 0)?,
     })
 }
 

@@ -60,6 +60,8 @@ pub struct Counters {
     pub tenant_unknown: AtomicU64,
     /// Request bodies we could not read at all (`Content-Encoding`), so no call was opened.
     pub unreadable: AtomicU64,
+    /// Messages of a command that no client was there for, or that belong to no request.
+    pub undelivered: AtomicU64,
     /// Exports of spans that the collector answered, and those it did not take.
     pub exports_ok: AtomicU64,
     pub exports_failed: AtomicU64,
@@ -138,6 +140,11 @@ pub const SUMS: &[Sum] = &[
         name: names::MESSAGES_MALFORMED,
         description: "Lines, bodies and events that are no JSON-RPC",
         field: |c| &c.malformed,
+    },
+    Sum {
+        name: names::MESSAGES_UNDELIVERED,
+        description: "Messages of a command that no client was there for",
+        field: |c| &c.undelivered,
     },
     Sum {
         name: names::MESSAGES_UNREADABLE,

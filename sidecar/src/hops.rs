@@ -14,11 +14,12 @@ use tracing::{info, warn};
 
 use crate::admin::{Board, Station};
 use crate::clock;
-use crate::config::{HopCommon, HopSettings, Limits, Settings};
+use crate::config::{HopCommon, HopSettings, Limits, Server, Settings};
 use crate::counters::Gauge;
 use crate::record::{HopInfo, Outcome};
 use crate::session::Hop;
 use crate::switches::{Switch, Switches};
+use crate::tap::bridge::{self, Bridge};
 use crate::tap::http::{Front, Proxy, Service, Upstream, end_idle_sessions, serve};
 
 /// What a hop was told: where any of it differs, the hop has other settings.
@@ -47,6 +48,8 @@ struct Running {
     serving: JoinHandle<()>,
     /// Looks for idle sessions; ends with the hop.
     idle: JoinSet<()>,
+    /// What stood behind it under other settings, and may still have sessions.
+    retired: Vec<Front>,
 }
 
 /// What a reload did, by the names of the hops.
@@ -110,17 +113,15 @@ impl Hops {
             connections: Arc::new(Gauge::default()),
             hop: hop.clone(),
         });
-        let (fronts, stop) = (
-            watch::Sender::new(front(&told, hop)),
-            watch::Sender::new(false),
-        );
+        let front = front(&told, hop, &self.board, address, None);
+        let (fronts, stop) = (watch::Sender::new(front), watch::Sender::new(false));
         let service = Service {
             fronts: fronts.subscribe(),
             connections: Arc::clone(&station.connections),
             stop: stop.subscribe(),
         };
         self.board.add(Arc::clone(&station));
-        info!(hop = %station.name, %address, upstream = %told.hop.upstream.authority, "listening");
+        info!(hop = %station.name, %address, server = %told.hop.server, "listening");
         self.running.push(Running {
             told,
             address,
@@ -129,6 +130,7 @@ impl Hops {
             stop,
             serving: tokio::spawn(serve(listener, service)),
             idle,
+            retired: Vec::new(),
         });
     }
 
@@ -185,12 +187,20 @@ impl Hops {
     pub async fn drain(&mut self) {
         for hop in &self.running {
             hop.stop.send_replace(true);
+            hop.fronts().for_each(|front| front.drain());
         }
         for hop in &mut self.running {
             // A listener that panicked is no reason to leave the others.
             let _ended = (&mut hop.serving).await;
         }
         while self.draining.join_next().await.is_some() {}
+    }
+
+    /// Ends what is left behind every hop.
+    pub async fn finish(&self) {
+        for hop in &self.running {
+            hop.finish().await;
+        }
     }
 
     /// Connections that are still open.
@@ -231,19 +241,38 @@ impl Running {
         self.idle = idle(&told, hop.as_ref());
         board.replace(station, Arc::clone(&renewed));
         self.station = renewed;
-        self.fronts.send_replace(front(&told, hop));
+        let old = self.fronts.borrow().clone();
+        let new = front(&told, hop, board, self.address, Some(&old));
+        if !new.is_same(&old) {
+            self.retired.push(old);
+        }
+        self.fronts.send_replace(new);
         self.told = told;
+    }
+
+    /// Everything that may still have sessions.
+    fn fronts(&self) -> impl Iterator<Item = Front> {
+        let current = self.fronts.borrow().clone();
+        self.retired.iter().cloned().chain([current])
+    }
+
+    async fn finish(&self) {
+        for front in self.fronts().collect::<Vec<_>>() {
+            front.finish().await;
+        }
     }
 
     /// Lets open exchanges end until the deadline, then cuts them.
     async fn end(mut self, board: Arc<Board>, drain: Duration) {
         self.stop.send_replace(true);
+        self.fronts().for_each(|front| front.drain());
         if tokio::time::timeout(drain, &mut self.serving)
             .await
             .is_err()
         {
             warn!(hop = %self.station.name, after = ?drain, "ending a removed hop with open streams");
         }
+        self.finish().await;
         if let Some(hop) = &self.station.hop {
             hop.end_all(Outcome::Shutdown, clock::now());
         }
@@ -299,29 +328,62 @@ fn write_port_file(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
 
 fn idle(told: &Told, hop: Option<&Arc<Hop>>) -> JoinSet<()> {
     let mut looking = JoinSet::new();
-    if let (Some(hop), Some(limit)) = (hop, told.limits.session_idle) {
+    // A bridge has the sessions itself, and ends them itself.
+    let proxied = matches!(told.hop.server, Server::Upstream(_));
+    if let (true, Some(hop), Some(limit)) = (proxied, hop, told.limits.session_idle) {
         looking.spawn(end_idle_sessions(Arc::clone(hop), limit));
     }
     looking
 }
 
-fn front(told: &Told, hop: Option<Arc<Hop>>) -> Front {
-    let upstream = Upstream {
-        host: told.hop.upstream.host.clone(),
-        port: told.hop.upstream.port,
-        prefix: told.hop.upstream.prefix.clone(),
-        connect_timeout: told.limits.connect_timeout,
-    };
-    Front::Proxy(Arc::new(Proxy { hop, upstream }))
+/// What stands behind a hop. A bridge goes on under new settings, because it has sessions.
+fn front(
+    told: &Told,
+    hop: Option<Arc<Hop>>,
+    board: &Board,
+    address: SocketAddr,
+    old: Option<&Front>,
+) -> Front {
+    match &told.hop.server {
+        Server::Upstream(server) => {
+            let upstream = Upstream {
+                host: server.host.clone(),
+                port: server.port,
+                prefix: server.prefix.clone(),
+                connect_timeout: told.limits.connect_timeout,
+            };
+            Front::Proxy(Arc::new(Proxy { hop, upstream }))
+        }
+        Server::Command(settings) => {
+            let rules = bridge::Rules::new(
+                hop,
+                settings.clone(),
+                told.hop.common.tenant.clone(),
+                told.limits.session_idle,
+                address,
+            );
+            match old {
+                Some(Front::Bridge(bridge)) => {
+                    bridge.renew(rules);
+                    Front::Bridge(Arc::clone(bridge))
+                }
+                _ => Front::Bridge(Bridge::start(rules, Arc::clone(&board.counters))),
+            }
+        }
+    }
 }
 
 fn info(told: &Told) -> HopInfo {
+    let (address, port) = match &told.hop.server {
+        Server::Upstream(upstream) => (Some(upstream.host.as_str().into()), Some(upstream.port)),
+        Server::Command(_) => (None, None),
+    };
     HopInfo {
         network_transport: "tcp",
         network_protocol_name: Some("http"),
         network_protocol_version: Some("1.1"),
-        server_address: Some(told.hop.upstream.host.as_str().into()),
-        server_port: Some(told.hop.upstream.port),
+        server_address: address,
+        server_port: port,
         ..hop_info(&told.hop.common)
     }
 }

@@ -102,6 +102,11 @@ async fn drain(settings: &Settings, hops: &mut Hops, board: &Board, signals: &mu
             "ending with open streams"
         );
     }
+    // A command gets the time to end by itself, unless somebody is in a hurry.
+    tokio::select! {
+        () = hops.finish() => {}
+        () = signals.end() => {}
+    }
 }
 
 async fn reload(settings: &mut Settings, hops: &mut Hops, board: &Board, reread: Reread<'_>) {

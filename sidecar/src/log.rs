@@ -153,6 +153,7 @@ pub fn summary(counters: &Counters) {
         messages = Counters::get(&counters.messages),
         malformed = Counters::get(&counters.malformed),
         late_answers = Counters::get(&counters.late_answers),
+        undelivered = Counters::get(&counters.undelivered),
         tenant_unknown = Counters::get(&counters.tenant_unknown),
         unreadable = Counters::get(&counters.unreadable),
         not_injected_too_large = skipped(NotInjected::TooLarge),

@@ -12,6 +12,7 @@ use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use toolspan::cli::{Action, Cli, Command, Http, Stdio, wrapped_command};
 use toolspan::config::{self, Layer, Mode, Settings, Sources};
+use toolspan::tap::stdio::guard;
 use toolspan::{log, sidecar};
 
 #[global_allocator]
@@ -28,6 +29,11 @@ fn main() -> ExitCode {
         && let Some(command) = wrapped_command(&args)
     {
         return become_command(command);
+    }
+    if let [_program, word, rest @ ..] = args.as_slice()
+        && word == guard::WORD
+    {
+        return guard::run_apart(rest);
     }
     match run(Cli::parse_from(args)) {
         Ok(code) => code,
@@ -58,6 +64,7 @@ fn run_http(http: Http) -> anyhow::Result<ExitCode> {
     let file = http.common.config.clone();
     let mut flags = http.common.layer();
     http.listener.add_to(&mut flags);
+    http.bridge.add_to(&mut flags);
     let read = || {
         let mut settings = load(flags.clone(), file.clone(), Mode::Http)?;
         settings.name_after_upstreams();

@@ -17,6 +17,7 @@ pub enum Value {
     Text(String),
     Integer(u64),
     Switch(bool),
+    List(Vec<String>),
 }
 
 /// Where a value was given: named in errors.
@@ -224,6 +225,11 @@ fn value_of_text(option: &Opt, text: String, origin: &Origin) -> Result<Value, C
             "0" | "false" => Ok(Value::Switch(false)),
             _ => Err(ConfigError::invalid(origin, "must be true or false")),
         },
+        Kind::List => {
+            let parts = text.split(',').map(str::trim);
+            let parts = parts.filter(|part| !part.is_empty());
+            Ok(Value::List(parts.map(str::to_owned).collect()))
+        }
     }
 }
 
@@ -238,5 +244,20 @@ fn value_of_toml(option: &Opt, value: toml::Value, origin: &Origin) -> Result<Va
         (Kind::Integer, _) => Err(ConfigError::invalid(origin, "must be a whole number")),
         (Kind::Switch, toml::Value::Boolean(on)) => Ok(Value::Switch(on)),
         (Kind::Switch, _) => Err(ConfigError::invalid(origin, "must be true or false")),
+        (Kind::List, value) => match list_of_toml(value) {
+            Some(texts) => Ok(Value::List(texts)),
+            None => Err(ConfigError::invalid(origin, "must be a list of strings")),
+        },
     }
+}
+
+fn list_of_toml(value: toml::Value) -> Option<Vec<String>> {
+    let toml::Value::Array(values) = value else {
+        return None;
+    };
+    let texts = values.into_iter().map(|value| match value {
+        toml::Value::String(text) => Some(text),
+        _ => None,
+    });
+    texts.collect()
 }

@@ -68,5 +68,9 @@ fn literal(value: &Value) -> String {
         Value::Text(text) => toml::Value::String(text.clone()).to_string(),
         Value::Integer(number) => number.to_string(),
         Value::Switch(on) => on.to_string(),
+        Value::List(texts) => {
+            let texts = texts.iter().cloned().map(toml::Value::String);
+            toml::Value::Array(texts.collect()).to_string()
+        }
     }
 }

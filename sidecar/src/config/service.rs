@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{HopSettings, Settings};
+use super::{HopSettings, Server, Settings};
 
 /// Commands that only start another program, which is the one worth a name.
 const RUNNERS: [&str; 12] = [
@@ -19,21 +19,24 @@ impl Settings {
         self.telemetry.default_service_name(&program(command));
     }
 
-    /// Names the service after its one upstream, or each hop after its own.
+    /// Names the service after its one upstream or command, or each hop after its own.
     pub fn name_after_upstreams(&mut self) {
         if self.telemetry.service_name.is_some() {
             return;
         }
         if let [one] = self.hops.as_slice() {
-            let name = one.upstream.host.clone();
+            let name = match &one.server {
+                Server::Upstream(upstream) => upstream.host.clone(),
+                Server::Command(bridge) => program(&bridge.command),
+            };
             self.telemetry.default_service_name(&name);
             return;
         }
-        for HopSettings {
-            upstream, common, ..
-        } in &mut self.hops
-        {
-            let name = || upstream.authority.as_str().into();
+        for HopSettings { server, common, .. } in &mut self.hops {
+            let name = || match server {
+                Server::Upstream(upstream) => upstream.authority.as_str().into(),
+                Server::Command(bridge) => program(&bridge.command).into(),
+            };
             common.resource.service_name.get_or_insert_with(name);
         }
     }

@@ -1,6 +1,7 @@
 //! Takes nothing. Gives the settings as the rest of the program reads them, each already judged.
 //! Never holds a text that still has to be understood.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,9 +70,42 @@ pub struct HopCommon {
 pub struct HopSettings {
     pub name: String,
     pub listen: SocketAddr,
-    pub upstream: Upstream,
+    pub server: Server,
     pub common: HopCommon,
     pub port_file: Option<PathBuf>,
+}
+
+/// What is behind a hop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Server {
+    Upstream(Upstream),
+    Command(BridgeSettings),
+}
+
+impl std::fmt::Display for Server {
+    /// As logs name it: of a command only the program, because its arguments may hold secrets.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Upstream(upstream) => out.write_str(&upstream.authority),
+            Self::Command(bridge) => {
+                let program = bridge.command.first();
+                program.map_or(Ok(()), |program| write!(out, "{}", program.display()))
+            }
+        }
+    }
+}
+
+/// A stdio server that is served over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeSettings {
+    pub command: Vec<OsString>,
+    pub mcp_path: String,
+    /// Without a port each port counts; in lower case.
+    pub allowed_hosts: Vec<String>,
+    pub allowed_origins: Vec<String>,
+    pub max_sessions: usize,
+    pub max_message_bytes: usize,
+    pub max_replay_bytes: usize,
 }
 
 /// The server behind a hop.

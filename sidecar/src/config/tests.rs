@@ -205,15 +205,18 @@ fn hops_of_a_file_take_its_top_as_defaults() {
     assert_eq!(one.common.tenant, TenantRule::Fixed("top".into()));
     assert_eq!(one.common.resource.service_name, None);
     assert_eq!(
-        (one.upstream.host.as_str(), one.upstream.port),
+        (upstream(one).host.as_str(), upstream(one).port),
         ("localhost", 3000)
     );
-    assert_eq!(one.upstream.authority, "localhost:3000");
+    assert_eq!(upstream(one).authority, "localhost:3000");
     assert_eq!(two.name, "[::1]:8081");
     assert_eq!(two.common.tenant, TenantRule::Baggage("tenant.id".into()));
     assert_eq!(two.common.resource.service_name.as_deref(), Some("billing"));
     assert!(two.common.span_pair);
-    assert_eq!((two.upstream.host.as_str(), two.upstream.port), ("::1", 80));
+    assert_eq!(
+        (upstream(two).host.as_str(), upstream(two).port),
+        ("::1", 80)
+    );
     assert_eq!(settings.telemetry.service_name.as_deref(), Some("shop"));
     assert_eq!(settings.telemetry.process_tenant, None);
 }
@@ -245,7 +248,10 @@ fn flags_describe_one_hop_and_no_more() {
 fn a_hop_needs_both_its_ends() {
     let of = |flags: &[(&str, &str)]| World::new("", &[], flags).error(Mode::Http);
     assert!(of(&[]).starts_with("nothing to listen on"));
-    assert!(of(&[("listen", "127.0.0.1:0")]).contains("upstream (--upstream) is missing"));
+    assert!(
+        of(&[("listen", "127.0.0.1:0")])
+            .contains("upstream (--upstream) or command (-- COMMAND) is missing")
+    );
     assert!(of(&[("upstream", "http://x:1")]).contains("listen (--listen) is missing"));
 }
 
@@ -484,4 +490,39 @@ fn a_reload_names_hops_anew_only_where_the_name_differs() {
     };
     assert_eq!(hop("shop"), None);
     assert_eq!(hop("billing").as_deref(), Some("billing"));
+}
+
+fn upstream(hop: &HopSettings) -> &Upstream {
+    match &hop.server {
+        Server::Upstream(upstream) => upstream,
+        Server::Command(bridge) => panic!("a command: {bridge:?}"),
+    }
+}
+
+#[test]
+fn a_command_takes_the_place_of_an_upstream() {
+    let file = "allowed_hosts = [\"MCP.example.com\"]\n[[hop]]\nlisten = \"127.0.0.1:80\"\n\
+                command = [\"npx\", \"-y\", \"server\"]\nmcp_path = \"/tools\"\n";
+    let settings = World::new(file, &[], &[]).load(Mode::Http);
+    let Server::Command(bridge) = &settings.hops[0].server else {
+        panic!("an upstream");
+    };
+    assert_eq!(bridge.command, ["npx", "-y", "server"]);
+    assert_eq!(bridge.mcp_path, "/tools");
+    assert_eq!(bridge.allowed_hosts, ["mcp.example.com"]);
+    assert_eq!(bridge.max_sessions, 1000);
+    let hop = "[[hop]]\nlisten = \"127.0.0.1:80\"\n";
+    for (more, problem) in [
+        ("command = []", "must name a program"),
+        ("command = \"npx\"", "must be a list of strings"),
+        (
+            "command = [\"a\"]\nupstream = \"http://x:1\"",
+            "cannot stand beside upstream",
+        ),
+        ("command = [\"a\"]\nmcp_path = \"mcp\"", "must be a path"),
+        ("comand = [\"a\"]", "the nearest known one is `command`"),
+    ] {
+        let error = World::new(&format!("{hop}{more}\n"), &[], &[]).error(Mode::Http);
+        assert!(error.contains(problem), "{error}");
+    }
 }

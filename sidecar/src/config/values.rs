@@ -48,6 +48,17 @@ impl Values<'_> {
         }
     }
 
+    /// The texts of a list, and where it was given.
+    pub(crate) fn list(&self, key: &'static str) -> Option<(Vec<String>, Origin)> {
+        match self.get(key)? {
+            Given {
+                value: Value::List(texts),
+                origin,
+            } => Some((texts, origin)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn switch(&self, key: &'static str) -> bool {
         matches!(
             self.get(key).map(|given| given.value),
@@ -80,6 +91,18 @@ impl Values<'_> {
 
     pub(crate) fn path(&self, key: &'static str) -> Option<PathBuf> {
         self.text(key).map(|(text, _)| text.into())
+    }
+
+    /// The path of a resource that we serve.
+    pub(crate) fn local_path(&self, key: &'static str) -> Result<String, ConfigError> {
+        let Some((text, origin)) = self.text(key) else {
+            return Ok("/".to_owned());
+        };
+        let path = text.parse::<http::uri::PathAndQuery>();
+        match path {
+            Ok(path) if text.starts_with('/') && path.query().is_none() => Ok(text),
+            _ => Err(ConfigError::invalid(&origin, "must be a path: /mcp")),
+        }
     }
 
     /// One of a few words.

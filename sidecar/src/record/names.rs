@@ -72,6 +72,7 @@ pub const CALLS_EXPORTED: &str = "toolspan.calls.exported";
 pub const CALLS_DROPPED: &str = "toolspan.calls.dropped";
 pub const MESSAGES: &str = "toolspan.messages";
 pub const MESSAGES_MALFORMED: &str = "toolspan.messages.malformed";
+pub const MESSAGES_UNDELIVERED: &str = "toolspan.messages.undelivered";
 pub const MESSAGES_UNREADABLE: &str = "toolspan.messages.unreadable";
 pub const INJECTION_SKIPPED: &str = "toolspan.not_injected";
 pub const TENANT_UNKNOWN: &str = "toolspan.tenant.unknown";

@@ -7,14 +7,14 @@
 //! The proxy gives each client connection one server connection of its own, so that what a client sees of keep-alive
 //! and disconnects is what it would see without us.
 
-mod body;
+pub(super) mod body;
 mod calls;
 mod chunks;
 mod decode;
 mod exchange;
 mod gate;
 mod handover;
-mod headers;
+pub(super) mod headers;
 mod idle;
 mod onward;
 mod origin;
@@ -42,6 +42,7 @@ use tracing::{debug, warn};
 
 use crate::counters::Gauge;
 use crate::session::Hop;
+use crate::tap::bridge::Bridge;
 
 use body::ResponseBody;
 use gate::Gate;
@@ -67,6 +68,7 @@ pub struct Proxy {
 #[derive(Debug, Clone)]
 pub enum Front {
     Proxy(Arc<Proxy>),
+    Bridge(Arc<Bridge>),
 }
 
 /// What is known of the client of one connection.
@@ -82,6 +84,7 @@ pub struct ClientInfo {
 #[derive(Debug, Clone)]
 enum Conversation {
     Proxy { proxy: Arc<Proxy>, link: Arc<Link> },
+    Bridge(Arc<Bridge>),
 }
 
 impl Front {
@@ -91,6 +94,36 @@ impl Front {
                 proxy: Arc::clone(proxy),
                 link: Arc::new(Link::new(proxy.upstream.clone())),
             },
+            Self::Bridge(bridge) => Conversation::Bridge(Arc::clone(bridge)),
+        }
+    }
+}
+
+impl Front {
+    /// Whether both are one and the same server.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            // A proxy keeps nothing that a new one would have to know.
+            (Self::Proxy(_), Self::Proxy(_)) => true,
+            (Self::Bridge(one), Self::Bridge(other)) => Arc::ptr_eq(one, other),
+            (Self::Proxy(_), Self::Bridge(_)) | (Self::Bridge(_), Self::Proxy(_)) => false,
+        }
+    }
+
+    /// What the front keeps open for clients that wait, rather than ask, may end now.
+    pub fn drain(&self) {
+        match self {
+            Self::Proxy(_) => {}
+            Self::Bridge(bridge) => bridge.drain(),
+        }
+    }
+
+    /// Ends all that is left behind the front.
+    pub async fn finish(&self) {
+        match self {
+            Self::Proxy(_) => {}
+            Self::Bridge(bridge) => bridge.finish().await,
         }
     }
 }
@@ -103,6 +136,7 @@ impl Conversation {
     ) -> Result<Response<ResponseBody>, Infallible> {
         match self {
             Self::Proxy { proxy, link } => exchange::run(proxy, link, client, request).await,
+            Self::Bridge(bridge) => Ok(bridge.answer(client, request).await),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::calls::Exchange;
 use super::handover::Handover;
 use super::relay::Left;
 use super::request::Reader;
+use crate::tap::bridge::EventBody;
 
 /// The body of a request on its way to the server.
 #[derive(Debug)]
@@ -104,6 +105,8 @@ pub(crate) enum ResponseBody {
     Text(Option<Bytes>),
     /// Of the server.
     Server(ServerBody),
+    /// Of a command that is served over HTTP.
+    Events(Box<EventBody>),
 }
 
 impl ResponseBody {
@@ -255,6 +258,9 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Events(events) => events
+                .poll_next(cx)
+                .map(|event| event.map(|event| event.map(Frame::data).map_err(Into::into))),
             Self::Server(body) => {
                 let frame = if body.edited {
                     body.poll_edited(cx)
@@ -269,6 +275,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Text(text) => text.is_none(),
+            Self::Events(_) => false,
             Self::Server(body) => {
                 body.from.is_end_stream() && body.ready.is_empty() && body.end.is_none()
             }
@@ -277,6 +284,7 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
+            Self::Events(_) => SizeHint::new(),
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
             Self::Server(body) if body.edited => SizeHint::new(),
             Self::Server(body) => body.from.size_hint(),

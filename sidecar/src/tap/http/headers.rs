@@ -7,18 +7,19 @@ use crate::record::NotInjected;
 use crate::trace::context::format_traceparent;
 use crate::trace::{Carrier, Decision};
 
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-pub(super) const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
-pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(in crate::tap) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(in crate::tap) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(in crate::tap) const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+pub(in crate::tap) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(in crate::tap) const PROTOCOL_VERSION: HeaderName =
+    HeaderName::from_static("mcp-protocol-version");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Removes the fields that mean one connection only (RFC 9110, 7.6.1).
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(in crate::tap) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if let Some(connection) = headers.remove(header::CONNECTION) {
         let named = connection.to_str().unwrap_or_default().to_owned();
         for name in named.split(',').map(str::trim) {
@@ -40,19 +41,22 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// The trace context in the headers. Several lines of `tracestate` are one list (W3C Trace Context 3.3.1.1);
 /// several of `traceparent` are none.
-pub(super) fn carrier(headers: &HeaderMap) -> Option<Carrier> {
+pub(in crate::tap) fn carrier(headers: &HeaderMap) -> Option<Carrier> {
     let traceparent = only(headers, &TRACEPARENT)?.to_str().ok()?;
     Carrier::read(Some(traceparent), list(headers, &TRACESTATE).as_deref())
 }
 
 /// The value of a header that must not be repeated.
-pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+pub(in crate::tap) fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
 /// All lines of a header that is a list.
-pub(super) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+pub(in crate::tap) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let lines: Vec<_> = headers
         .get_all(name)
         .iter()
@@ -62,7 +66,7 @@ pub(super) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 }
 
 /// Puts the outgoing context into the headers, for servers that read only them.
-pub(super) fn inject(headers: &mut HeaderMap, decision: &Decision) {
+pub(in crate::tap) fn inject(headers: &mut HeaderMap, decision: &Decision) {
     let traceparent = format_traceparent(&decision.outgoing);
     if let Ok(value) = HeaderValue::try_from(traceparent) {
         headers.insert(TRACEPARENT, value);
@@ -75,7 +79,7 @@ pub(super) fn inject(headers: &mut HeaderMap, decision: &Decision) {
 }
 
 /// Whether the headers forbid an edit of the body.
-pub(super) fn untouchable(headers: &HeaderMap) -> Option<NotInjected> {
+pub(in crate::tap) fn untouchable(headers: &HeaderMap) -> Option<NotInjected> {
     if encoded(headers) {
         Some(NotInjected::ContentEncoding)
     } else if headers.contains_key(CONTENT_DIGEST) {
@@ -88,7 +92,7 @@ pub(super) fn untouchable(headers: &HeaderMap) -> Option<NotInjected> {
 }
 
 /// The body is compressed, so we cannot read it.
-pub(super) fn encoded(headers: &HeaderMap) -> bool {
+pub(in crate::tap) fn encoded(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
@@ -96,13 +100,13 @@ pub(super) fn encoded(headers: &HeaderMap) -> bool {
 
 /// What a body holds, by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Media {
+pub(in crate::tap) enum Media {
     Json,
     EventStream,
     Other,
 }
 
-pub(super) fn media(headers: &HeaderMap) -> Media {
+pub(in crate::tap) fn media(headers: &HeaderMap) -> Media {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Media::Other;
     };

@@ -1,0 +1,261 @@
+//! Takes a command and whoever hears it. Gives a running child behind a guard: lines go in, lines come out.
+//! Never leaves a process behind, never holds more than one line of the child, never loses the order of lines.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, watch};
+use tracing::debug;
+
+use crate::tap::stdio::guard::{self, Control, Exit, Guard};
+
+/// Lines that may wait for a child that does not read.
+const WAITING_LINES: usize = 16;
+/// How long a child may take to end by itself once its input has ended.
+const GRACE: Duration = Duration::from_secs(2);
+/// How much is read at a time.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Whoever hears what a child says.
+pub(super) trait Hearer: Send + Sync + 'static {
+    /// One line without its end. The child is not read on before this is done: back-pressure.
+    fn line(self: &Arc<Self>, line: Bytes) -> impl Future<Output = ()> + Send;
+    /// A line that was longer than what may be held; its beginning.
+    fn too_long(self: &Arc<Self>, beginning: &[u8]);
+    /// The child has ended, and with it everything below it.
+    fn ended(self: &Arc<Self>, exit: Exit);
+}
+
+/// The child is gone, so what was to be sent is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the command has ended")]
+pub(super) struct Gone;
+
+/// Our side of a running child.
+#[derive(Debug)]
+pub(super) struct Child {
+    /// None once the child is to end.
+    lines: Mutex<Option<mpsc::Sender<Bytes>>>,
+    /// True when nothing of it is left.
+    over: watch::Receiver<bool>,
+}
+
+impl Child {
+    /// Starts a command. That it does not exist is told by its [`Exit`].
+    ///
+    /// # Errors
+    /// When there are no processes or descriptors left.
+    pub fn start(command: &[OsString]) -> io::Result<(Self, Running)> {
+        let (starting, guard) = guard::apart(command)?;
+        let process = tokio::process::Command::from(starting).spawn()?;
+        let Guard {
+            control,
+            notices,
+            child_stdin,
+            child_stdout,
+        } = guard;
+        let (lines, waiting) = mpsc::channel(WAITING_LINES);
+        let (done, over) = watch::channel(false);
+        let running = Running {
+            process,
+            control,
+            notices: pipe::Receiver::from_owned_fd(OwnedFd::from(notices))?,
+            stdin: pipe::Sender::from_owned_fd(child_stdin)?,
+            stdout: pipe::Receiver::from_owned_fd(child_stdout)?,
+            waiting,
+            done,
+        };
+        let lines = Mutex::new(Some(lines));
+        Ok((Self { lines, over }, running))
+    }
+
+    /// Hands over one line, its end included. Waits while the child does not read.
+    pub async fn send(&self, line: Bytes) -> Result<(), Gone> {
+        let lines = self.lines().ok_or(Gone)?;
+        lines.send(line).await.map_err(|_| Gone)
+    }
+
+    /// Hands over one line from where nobody can wait.
+    pub fn send_later(&self, line: Bytes) {
+        let Some(lines) = self.lines() else { return };
+        if let Err(mpsc::error::TrySendError::Full(line)) = lines.try_send(line) {
+            // It ends with the channel, which the child's own task owns.
+            tokio::spawn(async move { lines.send(line).await });
+        }
+    }
+
+    /// Ends the input, which asks the child to end; one that does not is ended.
+    pub fn end(&self) {
+        self.lock().take();
+    }
+
+    /// Waits until nothing of the child is left.
+    pub async fn over(&self) {
+        // A sender that is gone has ended too.
+        let _ = self.over.clone().wait_for(|over| *over).await;
+    }
+
+    fn lines(&self) -> Option<mpsc::Sender<Bytes>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Bytes>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The other side of a child: what its task works with.
+#[derive(Debug)]
+pub(super) struct Running {
+    process: tokio::process::Child,
+    control: Control,
+    notices: pipe::Receiver,
+    stdin: pipe::Sender,
+    stdout: pipe::Receiver,
+    waiting: mpsc::Receiver<Bytes>,
+    done: watch::Sender<bool>,
+}
+
+impl Running {
+    /// The child's life: ends when nothing of it is left.
+    pub async fn live<H: Hearer>(self, hearer: Arc<H>, max_line: usize) {
+        let Self {
+            mut process,
+            control,
+            mut notices,
+            stdin,
+            stdout,
+            mut waiting,
+            done,
+        } = self;
+        tokio::select! {
+            () = read(stdout, &hearer, max_line) => {}
+            () = async {
+                write(stdin, &mut waiting).await;
+                tokio::time::sleep(GRACE).await;
+                control.terminate();
+                // The end of its output is what ends the child for us.
+                std::future::pending::<()>().await;
+            } => {}
+        }
+        waiting.close();
+        // The guard ends whatever goes on without an output.
+        drop(control);
+        let mut notice = [0; 5];
+        let told = notices.read_exact(&mut notice).await;
+        let exit = guard::exit_of(told.is_ok().then_some(notice));
+        if let Err(error) = process.wait().await {
+            debug!(%error, "cannot wait for a guard");
+        }
+        hearer.ended(exit);
+        done.send_replace(true);
+    }
+}
+
+/// Writes lines until nobody has any more, or the child reads no more.
+async fn write(mut stdin: pipe::Sender, waiting: &mut mpsc::Receiver<Bytes>) {
+    while let Some(line) = waiting.recv().await {
+        if let Err(error) = stdin.write_all(&line).await {
+            debug!(%error, "the command reads no more");
+            waiting.close();
+            return;
+        }
+    }
+}
+
+async fn read<H: Hearer>(mut stdout: pipe::Receiver, hearer: &Arc<H>, max_line: usize) {
+    let mut lines = Lines::new(max_line);
+    loop {
+        match stdout.read_buf(lines.space()).await {
+            // What is left is a line that was not finished.
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        while let Some(line) = lines.next() {
+            match line {
+                Line::Whole(line) => hearer.line(line).await,
+                Line::TooLong(beginning) => hearer.too_long(&beginning),
+            }
+        }
+    }
+}
+
+/// A stream of lines. One that is too long is skipped, but for its beginning.
+#[derive(Debug)]
+struct Lines {
+    buffer: BytesMut,
+    /// Bytes of the buffer that hold no line end.
+    searched: usize,
+    /// The rest of the line is passed over.
+    skipping: bool,
+    max: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    Whole(Bytes),
+    TooLong(Bytes),
+}
+
+impl Lines {
+    fn new(max: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            searched: 0,
+            skipping: false,
+            max,
+        }
+    }
+
+    fn space(&mut self) -> &mut BytesMut {
+        self.buffer.reserve(READ_SIZE);
+        &mut self.buffer
+    }
+
+    fn next(&mut self) -> Option<Line> {
+        loop {
+            let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
+            let Some(end) = memchr::memchr(b'\n', unsearched) else {
+                return self.unfinished();
+            };
+            let line = self.buffer.split_to(self.searched + end + 1).freeze();
+            self.searched = 0;
+            if std::mem::take(&mut self.skipping) {
+                continue;
+            }
+            if line.len() > self.max {
+                return Some(Line::TooLong(line));
+            }
+            let text = line.slice(..line.len() - 1);
+            let text = match text.last() {
+                Some(b'\r') => text.slice(..text.len() - 1),
+                _ => text,
+            };
+            if !text.iter().all(u8::is_ascii_whitespace) {
+                return Some(Line::Whole(text));
+            }
+        }
+    }
+
+    fn unfinished(&mut self) -> Option<Line> {
+        self.searched = self.buffer.len();
+        if self.skipping {
+            self.buffer.clear();
+            self.searched = 0;
+        } else if self.buffer.len() > self.max {
+            self.skipping = true;
+            self.searched = 0;
+            return Some(Line::TooLong(self.buffer.split().freeze()));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,532 @@
+//! Takes the messages of one legacy client and those of its child. Gives each to the other: a session.
+//! Never shares its child, never takes a lost connection for a cancel, never sends a message on two streams.
+//!
+//! Streamable HTTP has a stream for each POST with requests and one that the client opens by GET; HTTP+SSE has one.
+//! A stream may lose its client: what comes for it waits in the history, as far as there is room.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::Bridge;
+use super::child::{Child, Gone, Hearer};
+use super::events::{EventBody, EventId, Finish, Outlet, Owner, Pushed, event};
+use super::history::History;
+use super::lines::{pieces, scan, without_returns};
+use super::request::Place;
+use super::routes::{Closed, Routes, STANDALONE};
+use crate::clock;
+use crate::counters::Counters;
+use crate::frame::line::Edit;
+use crate::frame::{Id, Kind, Message, Scanner, Slot};
+use crate::record::{Outcome, Tenant, TenantSource};
+use crate::session::{Arrival, Direction, Key, Peers, Scope};
+use crate::tap::stdio::guard::Exit;
+
+/// The first revision whose streams begin with an event without data, so that a client can always come back.
+const PRIMED_SINCE: &str = "2025-11-25";
+
+/// Which of the two legacy transports a session speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    Streamable,
+    /// HTTP+SSE of 2024-11-05.
+    Sse,
+}
+
+/// Why a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its client said so, or left the only stream it has.
+    Client,
+    Idle,
+    /// The child has ended.
+    Child(Exit),
+    /// We end.
+    Shutdown,
+}
+
+/// The answer to `initialize`, on which it depends whether there is a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Initialized {
+    pub refused: bool,
+}
+
+/// One client and its child.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub id: Box<str>,
+    scope: Scope,
+    hash: u64,
+    pub wire: Wire,
+    bridge: Weak<Bridge>,
+    child: Child,
+    max_pending: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    routes: Routes,
+    streams: HashMap<u64, Arc<Outlet>>,
+    history: History,
+    last_stream: u64,
+    last_event: u64,
+    /// The client waits for the answer to its `initialize`.
+    initialize: Option<oneshot::Sender<Initialized>>,
+    version: Option<Box<str>>,
+    peers: Peers,
+    tenant: Tenant,
+    used: Instant,
+    draining: bool,
+    ended: Option<Why>,
+}
+
+impl Session {
+    /// A session for a child; [`Hearer`] is what the child's task sees of it.
+    pub fn new(
+        bridge: &Arc<Bridge>,
+        child: Child,
+        id: Box<str>,
+        wire: Wire,
+        tenant: Tenant,
+    ) -> Self {
+        let hash = bridge.hash_session(id.as_bytes());
+        let max = bridge.rules().settings.max_replay_bytes;
+        let kept = match wire {
+            Wire::Streamable => max,
+            // Nobody can come back to its stream.
+            Wire::Sse => 0,
+        };
+        Self {
+            id,
+            scope: Scope::Session(hash),
+            hash,
+            wire,
+            bridge: Arc::downgrade(bridge),
+            child,
+            max_pending: max,
+            state: Mutex::new(State {
+                routes: Routes::default(),
+                streams: HashMap::from([(STANDALONE, Outlet::new(max))]),
+                history: History::new(kept),
+                last_stream: STANDALONE,
+                last_event: 0,
+                initialize: None,
+                version: None,
+                peers: Peers::default(),
+                tenant,
+                used: clock::instant(),
+                draining: false,
+                ended: None,
+            }),
+        }
+    }
+
+    /// Whether a request that names this tenant may use the session. The first name that is heard binds it.
+    pub fn admits(&self, tenant: Tenant) -> bool {
+        if tenant.source == TenantSource::None {
+            return true;
+        }
+        let mut state = self.lock();
+        if state.tenant.source == TenantSource::None
+            && matches!(tenant.source, TenantSource::Baggage)
+        {
+            state.tenant = tenant;
+            return true;
+        }
+        state.tenant.name == tenant.name
+    }
+
+    /// Where the messages of the client belong.
+    pub fn place(&self) -> Place {
+        Place {
+            scope: self.scope,
+            session: Some(self.hash),
+            peers: self.lock().peers.clone(),
+        }
+    }
+
+    /// Why the session has ended, if it has.
+    pub fn ended(&self) -> Option<Why> {
+        self.lock().ended
+    }
+
+    pub async fn send(&self, line: Bytes) -> Result<(), Gone> {
+        self.child.send(line).await
+    }
+
+    /// Waits for the answer to `initialize`; the sender goes when the session ends first.
+    pub fn await_initialize(&self) -> oneshot::Receiver<Initialized> {
+        let (sender, receiver) = oneshot::channel();
+        self.lock().initialize = Some(sender);
+        receiver
+    }
+
+    /// Opens a stream for the requests of a POST, before they are sent.
+    pub fn open_stream(self: &Arc<Self>, scanner: &Scanner) -> EventBody {
+        let mut state = self.lock();
+        state.used = clock::instant();
+        state.last_stream += 1;
+        let stream = state.last_stream;
+        for message in requests(scanner) {
+            state.routes.open(&message, stream);
+        }
+        let mut first = Vec::new();
+        if state.version.as_deref().is_some_and(|v| v >= PRIMED_SINCE) {
+            let id = state.next_event(stream);
+            first.push(event(Some(id), "", &[]));
+        }
+        let outlet = Outlet::new(self.max_pending);
+        state.streams.insert(stream, Arc::clone(&outlet));
+        outlet.attach(first, 0, Owner::Stream(Arc::clone(self)))
+    }
+
+    /// Notes the requests of a client whose answers all go to one stream.
+    pub fn open_requests(&self, scanner: &Scanner) {
+        let mut state = self.lock();
+        state.used = clock::instant();
+        for message in requests(scanner) {
+            state.routes.open(&message, STANDALONE);
+        }
+    }
+
+    /// Attaches the standalone stream; none when a client reads it already.
+    pub fn open_standalone(self: &Arc<Self>) -> Option<EventBody> {
+        let mut state = self.lock();
+        let outlet = state.streams.get(&STANDALONE).cloned()?;
+        if outlet.is_attached() {
+            return None;
+        }
+        let missed = state.history.missed(STANDALONE);
+        let up_to = state.last_event;
+        Some(outlet.attach(missed, up_to, Owner::Stream(Arc::clone(self))))
+    }
+
+    /// The stream of an HTTP+SSE session, which begins with the place to POST to.
+    pub fn open_only(self: &Arc<Self>, endpoint: &str) -> Option<EventBody> {
+        let state = self.lock();
+        let outlet = state.streams.get(&STANDALONE)?;
+        let first = vec![event(None, "endpoint", &[endpoint.as_bytes()])];
+        Some(outlet.attach(first, 0, Owner::Session(Arc::clone(self))))
+    }
+
+    /// Goes on with a stream behind an event; none when nothing is known of it.
+    pub fn resume(self: &Arc<Self>, last: EventId) -> Option<EventBody> {
+        let mut state = self.lock();
+        let live = state.streams.get(&last.stream).cloned();
+        if live.is_none() && !state.history.knows(last) {
+            return None;
+        }
+        let outlet = live.unwrap_or_else(|| {
+            let over = Outlet::new(self.max_pending);
+            over.finish(Finish::Done);
+            over
+        });
+        let unseen = state.history.after(last);
+        let up_to = state.last_event;
+        Some(outlet.attach(unseen, up_to, Owner::Stream(Arc::clone(self))))
+    }
+
+    /// A client has left one of its streams.
+    pub fn client_left(&self) {
+        self.lock().used = clock::instant();
+    }
+
+    /// The client has left the one stream it has.
+    pub fn stream_left(self: &Arc<Self>) {
+        self.end(Why::Client);
+    }
+
+    /// Nobody has read or sent anything for so long.
+    pub fn is_idle(&self, now: Instant, limit: Duration) -> bool {
+        let state = self.lock();
+        let read = state.streams.values().any(|outlet| outlet.is_attached());
+        !read && now.saturating_duration_since(state.used) >= limit
+    }
+
+    /// No more than what is under way: the streams that carry no answer end.
+    pub fn drain(&self) {
+        let mut state = self.lock();
+        state.draining = true;
+        if (self.wire == Wire::Streamable || state.routes.is_empty())
+            && let Some(outlet) = state.streams.get(&STANDALONE)
+        {
+            outlet.finish(Finish::Done);
+        }
+    }
+
+    /// Ends the session and its child.
+    pub fn end(&self, why: Why) {
+        let mut state = self.lock();
+        if state.ended.is_some() {
+            return;
+        }
+        state.ended = Some(why);
+        let streams = std::mem::take(&mut state.streams);
+        state.initialize = None;
+        let lost = state.history.lost();
+        drop(state);
+        self.child.end();
+        let finish = match why {
+            Why::Child(_) | Why::Shutdown => Finish::Cut,
+            Why::Client | Why::Idle => Finish::Done,
+        };
+        for outlet in streams.values() {
+            outlet.finish(finish);
+        }
+        let Some(bridge) = self.bridge.upgrade() else {
+            return;
+        };
+        bridge.forget(&self.id);
+        Counters::add(&bridge.counters.undelivered, lost);
+        // At our own end every call ends by that, all at once.
+        if let (Some(hop), false) = (bridge.hop(), why == Why::Shutdown) {
+            let (outcome, error) = match why {
+                Why::Child(_) => (Outcome::ServerGone, Some("server_gone")),
+                _ => (Outcome::ClientGone, None),
+            };
+            hop.end_session(self.hash, outcome, error, clock::now());
+        }
+    }
+
+    /// Waits until nothing of the child is left.
+    pub async fn over(&self) {
+        self.child.over().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Observes what the child said, and finds the stream it belongs to; none when it belongs nowhere.
+    fn take_in(&self, bridge: &Bridge, scanner: &Scanner) -> Option<Placed> {
+        let mut state = self.lock();
+        let mut placed: Option<Placed> = None;
+        for message in scanner.messages() {
+            let found = match message.kind() {
+                Kind::Response => {
+                    let Some((id, closed)) = state.close(&message) else {
+                        if let Some(hop) = bridge.hop() {
+                            hop.answer(&message, None, clock::now());
+                        }
+                        continue;
+                    };
+                    self.answered(bridge, &mut state, &message, id);
+                    Placed {
+                        stream: closed.stream,
+                        edits: Vec::new(),
+                        last: closed.last,
+                        initialized: state.initialized(&message),
+                    }
+                }
+                Kind::Request | Kind::Notification => {
+                    let edits = self.asked(bridge, &state, &message);
+                    let open = state
+                        .streams
+                        .get(&STANDALONE)
+                        .is_some_and(|outlet| outlet.is_attached());
+                    Placed {
+                        stream: state.routes.stream_for(&message, open),
+                        edits,
+                        last: false,
+                        initialized: None,
+                    }
+                }
+                Kind::Invalid => continue,
+            };
+            match &mut placed {
+                None => placed = Some(found),
+                Some(first) => {
+                    first.last |= found.last;
+                    first.edits.extend(found.edits);
+                }
+            }
+        }
+        placed
+    }
+
+    fn answered(&self, bridge: &Bridge, state: &mut State, message: &Message<'_>, id: Id) {
+        let Some(hop) = bridge.hop() else { return };
+        let key = Key {
+            scope: self.scope,
+            direction: Direction::ToServer,
+            id,
+        };
+        let answered = hop.answer(message, Some(&key), clock::now());
+        if let Some(answered) = answered.filter(|answered| answered.initialize) {
+            hop.begin_session(self.hash, &answered);
+            state.peers = answered.peers;
+        }
+    }
+
+    /// What the child asks goes on with a context, as it does over pipes.
+    fn asked(&self, bridge: &Bridge, state: &State, message: &Message<'_>) -> Vec<Edit> {
+        let Some(hop) = bridge.hop() else {
+            return Vec::new();
+        };
+        let (at, now) = ((self.scope, Direction::ToClient), clock::now());
+        if message.kind() == Kind::Notification {
+            hop.cancel(message, at, now);
+            return Vec::new();
+        }
+        let arrival = Arrival {
+            cause: hop.cause(self.scope, Direction::ToServer),
+            session: Some(self.hash),
+            peers: state.peers.clone(),
+            size: usize::try_from(message.bytes()).unwrap_or(usize::MAX),
+            ..Arrival::default()
+        };
+        let opened = hop.open(message, at, &arrival, now);
+        opened.map(|opened| opened.edits).unwrap_or_default()
+    }
+
+    /// Gives a line to its stream, or keeps it there.
+    async fn deliver(&self, stream: u64, pieces: Vec<&[u8]>) -> u64 {
+        let (outlet, id, text, lost) = {
+            let mut state = self.lock();
+            let id = state.next_event(stream);
+            let shown = (self.wire == Wire::Streamable).then_some(id);
+            let text = event(shown, "message", &pieces);
+            let lost = state.history.add(id, text.clone());
+            (state.streams.get(&stream).cloned(), id, text, lost)
+        };
+        if let Some(outlet) = outlet
+            && outlet.push(id.number, text).await == Pushed::Taken
+        {
+            self.lock().history.taken(id);
+        }
+        lost
+    }
+
+    /// A stream has all its answers.
+    fn close_stream(&self, stream: u64) {
+        let mut state = self.lock();
+        let outlet = match stream {
+            STANDALONE if state.draining && state.routes.is_empty() => {
+                state.streams.get(&STANDALONE).cloned()
+            }
+            STANDALONE => None,
+            _ => state.streams.remove(&stream),
+        };
+        drop(state);
+        if let Some(outlet) = outlet {
+            outlet.finish(Finish::Done);
+        }
+    }
+}
+
+/// Where a line of the child goes.
+#[derive(Debug)]
+struct Placed {
+    stream: u64,
+    /// The contexts of the requests in it.
+    edits: Vec<Edit>,
+    /// The stream has all its answers with it.
+    last: bool,
+    /// Who waits for it, to be told once it is on its way.
+    initialized: Option<(oneshot::Sender<Initialized>, Initialized)>,
+}
+
+impl State {
+    /// The first answer of all is that to `initialize`.
+    fn initialized(
+        &mut self,
+        message: &Message<'_>,
+    ) -> Option<(oneshot::Sender<Initialized>, Initialized)> {
+        let waiting = self.initialize.take()?;
+        self.version = message.text(Slot::ResultProtocolVersion).map(Into::into);
+        let refused = message.is_error();
+        Some((waiting, Initialized { refused }))
+    }
+
+    fn next_event(&mut self, stream: u64) -> EventId {
+        self.last_event += 1;
+        EventId {
+            stream,
+            number: self.last_event,
+        }
+    }
+
+    /// The request that a response answers. An error without an id can only mean the one that is open.
+    fn close(&mut self, message: &Message<'_>) -> Option<(Id, Closed)> {
+        let id = match message.id() {
+            Some(id) => id,
+            None => self.routes.only()?,
+        };
+        let closed = self.routes.close(&id)?;
+        Some((id, closed))
+    }
+}
+
+impl Hearer for Session {
+    async fn line(self: &Arc<Self>, line: Bytes) {
+        let Some(bridge) = self.bridge.upgrade() else {
+            return;
+        };
+        let line = without_returns(line);
+        let scanned = scan(&line);
+        bridge.count(scanned.as_ref());
+        let Some(scanner) = scanned else { return };
+        let Some(placed) = self.take_in(&bridge, &scanner) else {
+            Counters::add(&bridge.counters.undelivered, 1);
+            return;
+        };
+        drop(scanner);
+        let pieces = pieces(&line, 0..line.len(), &placed.edits);
+        let lost = self.deliver(placed.stream, pieces).await;
+        Counters::add(&bridge.counters.undelivered, lost);
+        if let Some((waiting, initialized)) = placed.initialized {
+            // A client that is gone is told nothing.
+            let _ = waiting.send(initialized);
+        }
+        if placed.last {
+            self.close_stream(placed.stream);
+        }
+    }
+
+    fn too_long(self: &Arc<Self>, beginning: &[u8]) {
+        warn!(
+            bytes = beginning.len(),
+            "a message of the command is too large"
+        );
+        let mut scanner = Scanner::new();
+        // It is not complete, but the id of an answer mostly stands at its beginning.
+        let _ = scanner.feed(beginning);
+        let mut state = self.lock();
+        let id = scanner.messages().next().and_then(|message| message.id());
+        let closed = id.as_ref().and_then(|id| state.routes.close(id));
+        let outlet = closed.and_then(|closed| state.streams.remove(&closed.stream));
+        drop(state);
+        if let Some(outlet) = outlet {
+            outlet.finish(Finish::Cut);
+        }
+        let Some(bridge) = self.bridge.upgrade() else {
+            return;
+        };
+        Counters::add(&bridge.counters.undelivered, 1);
+        if let (Some(hop), Some(id)) = (bridge.hop(), id) {
+            let key = Key {
+                scope: self.scope,
+                direction: Direction::ToServer,
+                id,
+            };
+            hop.end_key(&key, Outcome::Unread, clock::now());
+        }
+    }
+
+    fn ended(self: &Arc<Self>, exit: Exit) {
+        info!(?exit, "the command of a session has ended");
+        self.end(Why::Child(exit));
+    }
+}
+
+fn requests(scanner: &Scanner) -> impl Iterator<Item = Message<'_>> {
+    scanner
+        .messages()
+        .filter(|message| message.kind() == Kind::Request)
+}

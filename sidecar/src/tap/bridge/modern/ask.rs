@@ -1,0 +1,143 @@
+//! Takes a POST of the newest protocol. Gives its answer: JSON when the answer comes first, events when anything else does.
+//! Never holds the head back once there is something to send, or once the child has been silent for long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+
+use super::{Asking, Caller, First, Shared};
+use crate::frame::line::Edit;
+use crate::frame::{Kind, Message, Slot};
+use crate::session::{Peers, Scope};
+use crate::tap::bridge::Bridge;
+use crate::tap::bridge::answer::{Answer, Refusal, empty, events, failed, json};
+use crate::tap::bridge::check;
+use crate::tap::bridge::lines::{self, line, range};
+use crate::tap::bridge::request::{Place, Posted, observe, tenant};
+use crate::tap::bridge::streamable::ending;
+use crate::tap::http::ClientInfo;
+
+/// After so long without a word the client gets a head, and then comments that keep its connection open.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// A POST with one request or notification.
+pub(in crate::tap::bridge) async fn post(
+    bridge: &Arc<Bridge>,
+    client: &ClientInfo,
+    parts: &Parts,
+    posted: Posted,
+) -> Result<Answer, Refusal> {
+    let mut messages = posted.scanner.messages();
+    let (Some(message), None, false) =
+        (messages.next(), messages.next(), posted.scanner.is_batch())
+    else {
+        return Err(check::not_single());
+    };
+    match message.kind() {
+        Kind::Request => {
+            check::modern_request(&parts.headers, &message, &posted.body).map_err(|refusal| {
+                Refusal {
+                    id: Some(posted.body.slice(range(&message, Slot::Id))),
+                    ..refusal
+                }
+            })?;
+        }
+        Kind::Notification => {}
+        Kind::Response | Kind::Invalid => return Err(check::not_single()),
+    }
+    let caller = caller(bridge, &parts.headers, &message);
+    let shared = match bridge.share(caller) {
+        Ok(shared) => shared,
+        Err(error) => return Ok(error.answer()),
+    };
+    if message.kind() == Kind::Notification {
+        return Ok(notify(bridge, &shared, &message, &posted).await);
+    }
+    drop(messages);
+    Ok(ask(bridge, client, &parts.headers, &shared, &posted).await)
+}
+
+fn caller(bridge: &Bridge, headers: &HeaderMap, message: &Message<'_>) -> Caller {
+    let credential = headers.get(AUTHORIZATION);
+    Caller {
+        credential: credential.map(|value| bridge.hash_credential(value.as_bytes())),
+        tenant: tenant(bridge, headers, Some(message)).name,
+    }
+}
+
+/// A cancel is not passed on: its id is one that the child does not know, and over HTTP a client cancels by leaving.
+async fn notify(
+    bridge: &Bridge,
+    shared: &Shared,
+    message: &Message<'_>,
+    posted: &Posted,
+) -> Answer {
+    if message.text(Slot::Method).as_deref() == Some("notifications/cancelled") {
+        return empty(StatusCode::ACCEPTED);
+    }
+    let line = line(&posted.body, lines::place(message), &[]);
+    match shared.notify(line).await {
+        Ok(()) => empty(StatusCode::ACCEPTED),
+        Err(_) => gone(bridge, shared).await,
+    }
+}
+
+async fn ask(
+    bridge: &Bridge,
+    client: &ClientInfo,
+    headers: &HeaderMap,
+    shared: &Arc<Shared>,
+    posted: &Posted,
+) -> Answer {
+    let hop = bridge.hop();
+    let place = Place {
+        scope: hop
+            .as_ref()
+            .map_or(Scope::Exchange(0), |hop| hop.new_scope()),
+        session: None,
+        peers: Peers::default(),
+    };
+    let mut observed = observe(hop.as_deref(), headers, client, posted, place);
+    let Some(message) = posted.scanner.messages().next() else {
+        return gone(bridge, shared).await;
+    };
+    let Asking {
+        number,
+        mut first,
+        events: stream,
+        edits,
+    } = shared.ask(&message, &posted.body, observed.calls.pop());
+    let edits = together(observed.edits, edits);
+    let line = line(&posted.body, lines::place(&message), &edits);
+    if shared.send(number, line).await.is_err() {
+        return gone(bridge, shared).await;
+    }
+    match tokio::time::timeout(SILENCE, &mut first).await {
+        Ok(Ok(First::Answer { status, json: body })) => json(status, body),
+        Ok(Ok(First::Events)) => events(stream, None),
+        Ok(Err(_)) => gone(bridge, shared).await,
+        // An answer that came at this very moment is not lost: the receiver has it.
+        Err(_) => match first.try_recv() {
+            Ok(First::Answer { status, json: body }) => json(status, body),
+            _ => events(stream, None),
+        },
+    }
+}
+
+/// Both kinds of edits in ascending order; they never touch the same bytes.
+fn together(mut context: Vec<Edit>, names: Vec<Edit>) -> Vec<Edit> {
+    context.extend(names);
+    context.sort_by_key(|edit| edit.at.start);
+    context
+}
+
+/// What a client is told of a child that ended before it answered.
+async fn gone(bridge: &Bridge, shared: &Shared) -> Answer {
+    // It is known why once nothing is left of it.
+    shared.over().await;
+    let text = ending(&bridge.rules().command(), shared.exit());
+    failed(StatusCode::BAD_GATEWAY, &text)
+}

@@ -1,0 +1,170 @@
+//! Takes a POST. Gives its body, scanned, and what the message says of its trace and tenant.
+//! Never reads more than the bound, never believes a body that is no JSON.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::Bridge;
+use super::answer::{INVALID_REQUEST, PARSE_ERROR, Refusal};
+use super::lines::scan;
+use crate::clock;
+use crate::frame::line::Edit;
+use crate::frame::{Kind, Message, Scanner, Slot};
+use crate::record::Tenant;
+use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
+use crate::tap::http::ClientInfo;
+use crate::tap::http::headers::{self, Media};
+use crate::tenant::{Offer, TenantRule};
+
+/// The body of a POST.
+#[derive(Debug)]
+pub(super) struct Posted {
+    pub body: Bytes,
+    pub scanner: Scanner,
+}
+
+/// Reads a body.
+pub(super) async fn read(
+    bridge: &Bridge,
+    headers: &HeaderMap,
+    mut body: Incoming,
+) -> Result<Posted, Refusal> {
+    if headers::media(headers) != Media::Json || headers::encoded(headers) {
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            INVALID_REQUEST,
+            "Unsupported Media Type: Content-Type must be application/json, without an encoding",
+        ));
+    }
+    let max = bridge.rules().settings.max_message_bytes;
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large(max));
+    }
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::bad("the body did not arrive"))?;
+        // Trailers of a request have no meaning in MCP; they are the only frames without data.
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if whole.len() + data.len() > max {
+            return Err(too_large(max));
+        }
+        whole.extend_from_slice(&data);
+    }
+    let body = whole.freeze();
+    let scanned = scan(&body);
+    bridge.count(scanned.as_ref());
+    match scanned {
+        Some(scanner) if scanner.overflowed() => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            INVALID_REQUEST,
+            "the batch has too many messages",
+        )),
+        Some(scanner) => Ok(Posted { body, scanner }),
+        None => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            PARSE_ERROR,
+            "Parse error: the body is not JSON",
+        )),
+    }
+}
+
+fn too_large(max: usize) -> Refusal {
+    Refusal::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        INVALID_REQUEST,
+        format!("the message is larger than {max} bytes"),
+    )
+}
+
+/// Whose request it is, as its headers and its message say.
+pub(super) fn tenant(
+    bridge: &Bridge,
+    headers: &HeaderMap,
+    message: Option<&Message<'_>>,
+) -> Tenant {
+    let rule = &bridge.rules().tenant;
+    let meta_baggage = message.and_then(|message| message.whole_text(Slot::Baggage));
+    let header_baggage = headers::list(headers, &headers::BAGGAGE);
+    rule.resolve(&Offer {
+        header: tenant_header(rule, headers),
+        meta_baggage: meta_baggage.as_deref(),
+        header_baggage: header_baggage.as_deref(),
+    })
+}
+
+/// Where the messages of a POST belong.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub scope: Scope,
+    pub session: Option<u64>,
+    pub peers: Peers,
+}
+
+/// What the messages of a POST mean for the calls.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    /// What to splice in, in ascending order of place.
+    pub edits: Vec<Edit>,
+    /// The calls that began.
+    pub calls: Vec<Key>,
+}
+
+/// Opens, answers and cancels what the messages say.
+pub(super) fn observe(
+    hop: Option<&Hop>,
+    headers: &HeaderMap,
+    client: &ClientInfo,
+    posted: &Posted,
+    place: Place,
+) -> Observed {
+    let mut observed = Observed::default();
+    let Some(hop) = hop else { return observed };
+    let (at, now) = ((place.scope, Direction::ToServer), clock::now());
+    let baggage = headers::list(headers, &headers::BAGGAGE);
+    let mut arrival = Arrival {
+        header: headers::carrier(headers),
+        tenant_header: tenant_header(&hop.tenant, headers),
+        baggage_header: baggage.as_deref(),
+        session: place.session,
+        peers: place.peers,
+        client_address: client.address,
+        size: posted.body.len(),
+        ..Arrival::default()
+    };
+    for message in posted.scanner.messages() {
+        match message.kind() {
+            Kind::Request => {
+                let Some(call) = hop.open(&message, at, &arrival, now) else {
+                    continue;
+                };
+                arrival.size += call.edits.iter().map(|edit| edit.with.len()).sum::<usize>();
+                observed.calls.push(call.key);
+                observed.edits.extend(call.edits);
+            }
+            Kind::Notification => hop.cancel(&message, at, now),
+            // The client answers a request of the server.
+            Kind::Response => {
+                let key = message.id().map(|id| Key {
+                    scope: place.scope,
+                    direction: Direction::ToClient,
+                    id,
+                });
+                hop.answer(&message, key.as_ref(), now);
+            }
+            Kind::Invalid => {}
+        }
+    }
+    observed
+}
+
+fn tenant_header<'a>(rule: &TenantRule, headers: &'a HeaderMap) -> Option<&'a [u8]> {
+    match rule {
+        TenantRule::Header(name) => headers::only(headers, name).map(HeaderValue::as_bytes),
+        _ => None,
+    }
+}

@@ -1,0 +1,80 @@
+//! Takes requests of HTTP+SSE (2024-11-05). Gives the one stream of a session, and its messages to the child.
+//! Never keeps a session whose stream has lost its client.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::request::Parts;
+use hyper::body::Incoming;
+
+use super::answer::{Answer, Refusal, empty, events, failed};
+use super::legacy::Wire;
+use super::request::{self, observe, tenant};
+use super::streamable::{gone, send};
+use super::{Bridge, MESSAGE_PATH};
+use crate::frame::Kind;
+use crate::tap::http::ClientInfo;
+
+/// What the endpoint's query names the session with.
+const PARAMETER: &str = "sessionId";
+
+/// A GET: a session begins, and its stream with the place to POST to.
+pub(super) fn get(bridge: &Arc<Bridge>, parts: &Parts) -> Answer {
+    let whose = tenant(bridge, &parts.headers, None);
+    let session = match bridge.begin(Wire::Sse, whose) {
+        Ok(session) => session,
+        Err(error) => return error.answer(),
+    };
+    let endpoint = format!("{MESSAGE_PATH}?{PARAMETER}={}", session.id);
+    match session.open_only(&endpoint) {
+        Some(stream) => events(stream, None),
+        None => failed(StatusCode::BAD_GATEWAY, "the command has ended"),
+    }
+}
+
+/// A POST: its answers come on the stream.
+pub(super) async fn post(
+    bridge: &Arc<Bridge>,
+    client: &ClientInfo,
+    parts: Parts,
+    body: Incoming,
+) -> Result<Answer, Refusal> {
+    let posted = request::read(bridge, &parts.headers, body).await?;
+    let message = posted.scanner.messages().next();
+    if message.is_none_or(|message| message.kind() == Kind::Invalid) {
+        return Err(Refusal::bad("the body is no JSON-RPC message"));
+    }
+    let session = parts
+        .uri
+        .query()
+        .and_then(session_id)
+        .and_then(|id| bridge.session(id, Wire::Sse))
+        .filter(|session| session.admits(tenant(bridge, &parts.headers, message.as_ref())))
+        .ok_or_else(|| {
+            Refusal::new(
+                StatusCode::NOT_FOUND,
+                super::answer::SERVER_ERROR,
+                "Session not found",
+            )
+        })?;
+    let observed = observe(
+        bridge.hop().as_deref(),
+        &parts.headers,
+        client,
+        &posted,
+        session.place(),
+    );
+    session.open_requests(&posted.scanner);
+    if send(&session, &posted, &observed).await.is_err() {
+        session.over().await;
+        return Ok(gone(bridge, session.ended()));
+    }
+    Ok(empty(StatusCode::ACCEPTED))
+}
+
+fn session_id(query: &str) -> Option<&str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(name, value)| (name == PARAMETER).then_some(value))
+}

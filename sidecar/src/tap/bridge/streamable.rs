@@ -1,0 +1,230 @@
+//! Takes requests of Streamable HTTP up to 2025-11-25. Gives each to its session, or begins one.
+//! Never answers for the server: what it refuses is what the transport itself forbids.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use super::Bridge;
+use super::answer::{Answer, INVALID_REQUEST, Refusal, empty, events, failed, method_not_allowed};
+use super::check;
+use super::child::Gone;
+use super::events::EventId;
+use super::legacy::{Session, Why, Wire};
+use super::lines::{line, place};
+use super::request::{Observed, Posted, observe, tenant};
+use crate::frame::{Kind, Message, Slot};
+use crate::tap::http::ClientInfo;
+use crate::tap::http::headers::{self, SESSION};
+use crate::tap::stdio::guard::Exit;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// What SDK servers say of a session that they do not know.
+const NO_SESSION: i64 = -32001;
+
+/// A POST with a legacy message, or a batch of them.
+pub(super) async fn post(
+    bridge: &Arc<Bridge>,
+    client: &ClientInfo,
+    parts: &Parts,
+    posted: Posted,
+) -> Result<Answer, Refusal> {
+    let kinds = || posted.scanner.messages().map(|message| message.kind());
+    if kinds().count() == 0 || kinds().any(|kind| kind == Kind::Invalid) {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            INVALID_REQUEST,
+            "Invalid Request: the body is no JSON-RPC message",
+        ));
+    }
+    if posted
+        .scanner
+        .messages()
+        .any(|message| initializes(&message))
+    {
+        return begin(bridge, client, parts, posted).await;
+    }
+    let requests = kinds().any(|kind| kind == Kind::Request);
+    let first = posted.scanner.messages().next();
+    let session = session(bridge, &parts.headers, first.as_ref())?;
+    let observed = observe(
+        bridge.hop().as_deref(),
+        &parts.headers,
+        client,
+        &posted,
+        session.place(),
+    );
+    let stream = requests.then(|| session.open_stream(&posted.scanner));
+    if send(&session, &posted, &observed).await.is_err() {
+        session.over().await;
+        return Ok(gone(bridge, session.ended()));
+    }
+    Ok(match stream {
+        Some(stream) => events(stream, None),
+        None => empty(StatusCode::ACCEPTED),
+    })
+}
+
+fn initializes(message: &Message<'_>) -> bool {
+    message.kind() == Kind::Request && message.text(Slot::Method).as_deref() == Some("initialize")
+}
+
+/// Hands the messages of a POST over, each as a line.
+pub(super) async fn send(
+    session: &Session,
+    posted: &Posted,
+    observed: &Observed,
+) -> Result<(), Gone> {
+    let lines: Vec<Bytes> = posted
+        .scanner
+        .messages()
+        .map(|message| line(&posted.body, place(&message), &observed.edits))
+        .collect();
+    for line in lines {
+        session.send(line).await?;
+    }
+    Ok(())
+}
+
+/// What a client is told of a child that ended before it answered.
+pub(super) fn gone(bridge: &Bridge, why: Option<Why>) -> Answer {
+    let exit = match why {
+        Some(Why::Child(exit)) => Some(exit),
+        _ => None,
+    };
+    failed(
+        StatusCode::BAD_GATEWAY,
+        &ending(&bridge.rules().command(), exit),
+    )
+}
+
+/// How a command ended, in words.
+pub(super) fn ending(command: &str, exit: Option<Exit>) -> String {
+    match exit {
+        Some(Exit::NotStarted(code)) => {
+            let reason = std::io::Error::from_raw_os_error(code);
+            format!("cannot start {command}: {reason}")
+        }
+        Some(Exit::Code(code)) => {
+            format!("{command} ended with exit code {code} before it answered")
+        }
+        Some(Exit::Signal(signal)) => {
+            format!("{command} was ended by signal {signal} before it answered")
+        }
+        None => format!("{command} has ended before it answered"),
+    }
+}
+
+/// A session whose client does not know it yet: it ends with the request that was to begin it.
+struct Unborn(Option<Arc<Session>>);
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if let Some(session) = self.0.take() {
+            session.end(Why::Client);
+        }
+    }
+}
+
+async fn begin(
+    bridge: &Arc<Bridge>,
+    client: &ClientInfo,
+    parts: &Parts,
+    posted: Posted,
+) -> Result<Answer, Refusal> {
+    let refuse = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, message);
+    if posted.scanner.messages().count() != 1 {
+        return Err(refuse(
+            "Invalid Request: initialize must be the only message",
+        ));
+    }
+    if parts.headers.contains_key(SESSION) {
+        session(bridge, &parts.headers, None)?;
+        return Err(refuse(
+            "Invalid Request: the session is initialized already",
+        ));
+    }
+    let whose = tenant(
+        bridge,
+        &parts.headers,
+        posted.scanner.messages().next().as_ref(),
+    );
+    let session = match bridge.begin(Wire::Streamable, whose) {
+        Ok(session) => session,
+        Err(error) => return Ok(error.answer()),
+    };
+    let mut unborn = Unborn(Some(Arc::clone(&session)));
+    let observed = observe(
+        bridge.hop().as_deref(),
+        &parts.headers,
+        client,
+        &posted,
+        session.place(),
+    );
+    let answered = session.await_initialize();
+    let stream = session.open_stream(&posted.scanner);
+    // That the child is gone is told by the end of the session, which knows why.
+    let _ = send(&session, &posted, &observed).await;
+    match answered.await {
+        Ok(initialized) if initialized.refused => Ok(events(stream, None)),
+        Ok(_) => {
+            unborn.0 = None;
+            Ok(events(stream, Some(&session.id)))
+        }
+        Err(_) => Ok(gone(bridge, session.ended())),
+    }
+}
+
+/// The session that a request names.
+fn session(
+    bridge: &Bridge,
+    headers: &HeaderMap,
+    message: Option<&Message<'_>>,
+) -> Result<Arc<Session>, Refusal> {
+    if !headers.contains_key(SESSION) {
+        return Err(Refusal::bad(
+            "Bad Request: Mcp-Session-Id header is required",
+        ));
+    }
+    let id = headers::only(headers, &SESSION).and_then(|id| id.to_str().ok());
+    let session = id
+        .and_then(|id| bridge.session(id, Wire::Streamable))
+        .filter(|session| session.admits(tenant(bridge, headers, message)))
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, NO_SESSION, "Session not found"))?;
+    check::legacy_version(headers)?;
+    Ok(session)
+}
+
+/// A GET: the standalone stream, or one that was lost.
+pub(super) fn get(bridge: &Arc<Bridge>, parts: &Parts) -> Result<Answer, Refusal> {
+    if check::names_modern_version(&parts.headers) {
+        return Ok(method_not_allowed("POST"));
+    }
+    check::accepts_events(&parts.headers)?;
+    let session = session(bridge, &parts.headers, None)?;
+    if let Some(last) = parts.headers.get(LAST_EVENT_ID) {
+        let last = last.to_str().ok().and_then(EventId::parse);
+        let stream = last.and_then(|last| session.resume(last));
+        let stream = stream.ok_or_else(|| Refusal::bad("Bad Request: unknown event ID"))?;
+        return Ok(events(stream, None));
+    }
+    match session.open_standalone() {
+        Some(stream) => Ok(events(stream, None)),
+        None => Err(Refusal::new(
+            StatusCode::CONFLICT,
+            super::answer::SERVER_ERROR,
+            "Conflict: Only one SSE stream is allowed per session",
+        )),
+    }
+}
+
+/// A DELETE: the session and its child end.
+pub(super) fn delete(bridge: &Bridge, parts: &Parts) -> Result<Answer, Refusal> {
+    if check::names_modern_version(&parts.headers) {
+        return Ok(method_not_allowed("POST"));
+    }
+    session(bridge, &parts.headers, None)?.end(Why::Client);
+    Ok(empty(StatusCode::OK))
+}
