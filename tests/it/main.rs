@@ -2,6 +2,7 @@
 //! Never shares anything between tests but the ClickHouse engine: they run at the same time.
 
 mod ack_trace;
+mod bridge;
 mod bytes;
 mod conformance;
 mod crash;

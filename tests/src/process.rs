@@ -125,6 +125,20 @@ pub fn is_alive(id: u32) -> bool {
         .is_some_and(|rest| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
+/// The most memory that a process has had so far, in bytes.
+///
+/// # Panics
+/// When it does not run.
+#[must_use]
+pub fn peak_memory(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a running process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.trim().parse::<u64>().ok())
+        .expect("a peak in KiB")
+        * 1024
+}
+
 /// The code that a shell would report: 128 + n for a signal.
 #[must_use]
 pub fn shell_code(status: ExitStatus) -> i32 {
