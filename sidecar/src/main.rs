@@ -80,7 +80,9 @@ fn run_http(http: Http) -> anyhow::Result<ExitCode> {
 
 /// The soft limit is often 1024, and an open stream has two descriptors.
 fn raise_file_limit() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let limit = getrlimit(Resource::Nofile);
+    guard::note_file_limit(limit);
+    let Rlimit { current, maximum } = limit;
     let raised = Rlimit {
         current: maximum,
         maximum,

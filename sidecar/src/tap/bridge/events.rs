@@ -39,7 +39,7 @@ pub(super) enum Pushed {
     Taken,
     /// Nobody reads this stream now.
     Nobody,
-    /// The client left it unread for too long, and was cut off.
+    /// The client has left it unread for too long.
     Stalled,
 }
 
@@ -125,10 +125,20 @@ impl Outlet {
                 }
             }
             if tokio::time::timeout(STALL, room).await.is_err() {
-                self.finish(Finish::Cut);
                 return Pushed::Stalled;
             }
         }
+    }
+
+    /// Sends the client away; the stream goes on without it.
+    pub fn detach(&self) {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.attached = false;
+        state.pending.clear();
+        state.bytes = 0;
+        wake(state);
+        self.room.notify_waiters();
     }
 
     /// Nothing more comes; what is pending is still delivered, unless the stream is cut.

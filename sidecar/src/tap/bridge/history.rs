@@ -40,9 +40,14 @@ impl History {
             text,
             missed: true,
         });
-        let mut lost = 0;
         // The newest stays whatever its size: it may be on its way to a client right now.
-        while self.bytes > self.max_bytes && self.events.len() > 1 {
+        self.shrink_to(1)
+    }
+
+    /// Keeps within the bound, but for so many of the newest.
+    fn shrink_to(&mut self, least: usize) -> u64 {
+        let mut lost = 0;
+        while self.bytes > self.max_bytes && self.events.len() > least {
             let Some(oldest) = self.events.pop_front() else {
                 break;
             };
@@ -58,6 +63,7 @@ impl History {
         if let Some(event) = event {
             event.missed = false;
         }
+        self.shrink_to(0);
     }
 
     /// What follows an event on its stream, for the client that asks for it.
@@ -135,5 +141,7 @@ mod tests {
         history.taken(id(1, 2));
         assert_eq!(history.add(id(1, 3), Bytes::from("larger than all")), 0);
         assert_eq!(history.after(id(1, 0)), ["larger than all"]);
+        history.taken(id(1, 3));
+        assert_eq!(history.after(id(1, 0)), Vec::<Bytes>::new());
     }
 }

@@ -16,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 
-pub use apart::{WORD, apart, run_apart};
+pub use apart::{WORD, apart, note_file_limit, run_apart};
 
 /// Asks the guard to end everything.
 pub(super) const TERMINATE: u8 = 255;

@@ -6,9 +6,10 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{Control, Guard, Notices, hold_signals, keeper};
 
@@ -17,6 +18,16 @@ pub const WORD: &str = "guard";
 
 /// This very program, even when its file has been replaced meanwhile.
 const OURSELVES: &str = "/proc/self/exe";
+
+/// How many files a command may open: as many as we could before we asked for more.
+static FILE_LIMIT: OnceLock<Rlimit> = OnceLock::new();
+
+/// Notes the limit of open files that commands get, before it is raised for ourselves: programs that use `select` break
+/// on descriptors above 1024.
+pub fn note_file_limit(limit: Rlimit) {
+    // The first word counts: it is the limit that we were started with.
+    let _ = FILE_LIMIT.set(limit);
+}
 
 /// How many descriptors a guard is given.
 const ENDS: usize = 4;
@@ -45,7 +56,8 @@ pub fn apart(command: &[OsString]) -> io::Result<(Command, Guard)> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .process_group(0);
-    // SAFETY: between fork and exec only fcntl is called, which is async-signal-safe.
+    let limit = FILE_LIMIT.get().copied();
+    // SAFETY: between fork and exec only fcntl and setrlimit are called, which are async-signal-safe.
     #[expect(
         unsafe_code,
         reason = "only this one program may inherit the descriptors, so they are released in it alone"
@@ -54,6 +66,9 @@ pub fn apart(command: &[OsString]) -> io::Result<(Command, Guard)> {
         guard.pre_exec(move || {
             for end in &theirs {
                 fcntl_setfd(end, FdFlags::empty())?;
+            }
+            if let Some(limit) = limit {
+                setrlimit(Resource::Nofile, limit)?;
             }
             Ok(())
         });
