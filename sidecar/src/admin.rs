@@ -13,9 +13,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
+
+use crate::wire::{Listener, Socket};
 
 mod access;
 pub mod board;
@@ -38,17 +39,17 @@ const LIMIT: Duration = Duration::from_secs(10);
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, board: Arc<Board>) {
+pub async fn serve(listener: Listener, board: Arc<Board>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
-            Ok((stream, peer)) => {
+            Ok((socket, peer)) => {
                 let board = Arc::clone(&board);
                 tokio::spawn(async move {
-                    connection(stream, peer, board).await;
+                    connection(socket, peer, board).await;
                     drop(place);
                 });
             }
@@ -61,7 +62,7 @@ pub async fn serve(listener: TcpListener, board: Arc<Board>) {
 }
 
 /// One exchange.
-async fn connection(stream: TcpStream, peer: SocketAddr, board: Arc<Board>) {
+async fn connection(socket: Socket, peer: Option<SocketAddr>, board: Arc<Board>) {
     let service = service_fn(|request: Request<Incoming>| {
         let board = Arc::clone(&board);
         async move {
@@ -70,11 +71,11 @@ async fn connection(stream: TcpStream, peer: SocketAddr, board: Arc<Board>) {
     });
     let serving = http1::Builder::new()
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(socket), service);
     match tokio::time::timeout(LIMIT, serving).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "an operator's connection ended"),
-        Err(_elapsed) => debug!(%peer, "an operator's connection took too long"),
+        Err(_elapsed) => debug!(?peer, "an operator's connection took too long"),
     }
 }
 

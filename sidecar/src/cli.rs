@@ -52,6 +52,10 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it is taken apart at once"
+)]
 pub enum Command {
     /// Start COMMAND and stand between it and the client that started us
     #[command(after_help = STDIO_EXAMPLES)]
@@ -109,12 +113,27 @@ pub struct Given {
 /// The ends of the hop that the flags describe.
 #[derive(Debug, Default, Args)]
 pub struct Listener {
-    /// Accept clients on this IP:PORT; port 0 takes any free one
+    /// Accept clients on this IP:PORT (port 0 takes any free one) or unix:/path
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// The server: http://HOST:PORT
+    /// The server: http://HOST:PORT, https://HOST:PORT or unix:/path
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
+    /// Our certificate, in PEM: clients must speak TLS
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Its private key, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Clients must show a certificate that one of these authorities signed
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+    /// Speak to the server with 1.1, 2 or auto (the default)
+    #[arg(long, value_name = "VERSION")]
+    upstream_http: Option<String>,
+    /// Authorities that may sign the server's certificate
+    #[arg(long, value_name = "FILE")]
+    upstream_ca: Option<String>,
     /// Write HOST:PORT to this file once we listen
     #[arg(long, value_name = "FILE")]
     port_file: Option<String>,
@@ -215,6 +234,11 @@ impl Listener {
         for (key, text) in [
             ("listen", self.listen),
             ("upstream", self.upstream),
+            ("tls_cert", self.tls_cert),
+            ("tls_key", self.tls_key),
+            ("tls_client_ca", self.tls_client_ca),
+            ("upstream_http", self.upstream_http),
+            ("upstream_ca", self.upstream_ca),
             ("port_file", self.port_file),
             ("admin", self.admin),
         ] {

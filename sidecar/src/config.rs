@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::record::HopResource;
 use crate::tenant::TenantRule;
 
+mod ends;
 mod layer;
 mod options;
 mod otlp;
@@ -24,7 +25,7 @@ pub use layer::{Env, Layer, Origin, Value};
 pub use print::print;
 pub use settings::{
     BridgeSettings, HopCommon, HopSettings, Limits, LogFormat, LogSettings, Mode, Server, Settings,
-    Upstream,
+    Upstream, UpstreamTls,
 };
 
 use layer::File;
@@ -154,7 +155,7 @@ impl Settings {
                 },
                 connect_timeout: top.seconds("connect_timeout_seconds")?,
             },
-            admin: top.socket("admin", top.switch("allow_public"))?,
+            admin: top.address("admin", top.switch("allow_public"))?,
             drain: Duration::from_secs(top.number("drain_seconds", 0)? as u64),
             hops,
             stdio,
@@ -215,7 +216,7 @@ fn hops(layers: &Layers, allow_public: bool) -> Result<Vec<HopSettings>, ConfigE
 }
 
 fn collide(one: &HopSettings, other: &HopSettings) -> bool {
-    one.name == other.name || (one.listen == other.listen && one.listen.port() != 0)
+    one.name == other.name || (one.listen == other.listen && !one.listen.is_any_port())
 }
 
 fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettings, ConfigError> {
@@ -227,17 +228,18 @@ fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettin
         ConfigError::Hops(format!("hop {which}: {what} is missing"))
     };
     let listen = values
-        .socket("listen", allow_public)?
+        .address("listen", allow_public)?
         .ok_or_else(|| missing("listen (--listen)"))?;
     let server =
         server(values)?.ok_or_else(|| missing("upstream (--upstream) or command (-- COMMAND)"))?;
     let service = values.text("service_name").map(|(name, _)| name.into());
     Ok(HopSettings {
-        name: name.unwrap_or_else(|| match listen.port() {
-            0 => format!("hop-{}", index + 1),
-            _ => listen.to_string(),
+        name: name.unwrap_or_else(|| match listen.is_any_port() {
+            true => format!("hop-{}", index + 1),
+            false => listen.to_string(),
         }),
         listen,
+        tls: values.server_files()?,
         server,
         common: common(values, service)?,
         port_file: values.path("port_file"),

@@ -1,13 +1,13 @@
 //! Takes the settings of hops. Gives hops that listen; changed, added and drained while the process runs.
 //! Never serves before every listener is bound, and never ends a stream because a setting changed.
 
-use std::net::SocketAddr;
+mod ready;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
@@ -19,8 +19,9 @@ use crate::counters::Gauge;
 use crate::record::{HopInfo, Outcome};
 use crate::session::Hop;
 use crate::switches::{Switch, Switches};
-use crate::tap::bridge::{self, Bridge};
-use crate::tap::http::{Front, Proxy, Service, Upstream, end_idle_sessions, serve};
+use crate::tap::http::{Door, Front, Service, end_idle_sessions, serve};
+use crate::wire::{Address, Listener};
+use ready::{Behind, Ready};
 
 /// What a hop was told: where any of it differs, the hop has other settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,18 +33,19 @@ struct Told {
 /// A hop whose address is ours, though nobody is answered yet.
 #[derive(Debug)]
 struct Bound {
-    told: Told,
-    listener: TcpListener,
-    address: SocketAddr,
+    ready: Ready,
+    listener: Listener,
 }
 
 /// A hop that serves.
 #[derive(Debug)]
 struct Running {
     told: Told,
-    address: SocketAddr,
+    address: Address,
     station: Arc<Station>,
     fronts: watch::Sender<Front>,
+    doors: watch::Sender<Arc<Door>>,
+    behind: Behind,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     /// Looks for idle sessions; ends with the hop.
@@ -84,8 +86,8 @@ impl Hops {
             running: Vec::new(),
             draining: JoinSet::new(),
         };
-        let all = told(settings).collect();
-        let bound = bind_all(all).await?;
+        let all: Result<_, _> = told(settings).map(Ready::new).collect();
+        let bound = bind_all(all?).await?;
         for hop in bound {
             hops.serve(hop);
         }
@@ -93,11 +95,9 @@ impl Hops {
     }
 
     fn serve(&mut self, bound: Bound) {
-        let Bound {
-            told,
-            listener,
-            address,
-        } = bound;
+        let Bound { ready, listener } = bound;
+        let Ready { told, door, behind } = ready;
+        let address = listener.address().clone();
         let switches = Switches::below(&self.board.switches, told.hop.common.inject);
         let switches = Arc::new(switches);
         let hop = (!self.disabled).then(|| {
@@ -113,10 +113,15 @@ impl Hops {
             connections: Arc::new(Gauge::default()),
             hop: hop.clone(),
         });
-        let front = front(&told, hop, &self.board, address, None);
-        let (fronts, stop) = (watch::Sender::new(front), watch::Sender::new(false));
+        let front = behind.front(&told, hop, &self.board, &address, None);
+        let (fronts, doors, stop) = (
+            watch::Sender::new(front),
+            watch::Sender::new(door),
+            watch::Sender::new(false),
+        );
         let service = Service {
             fronts: fronts.subscribe(),
+            doors: doors.subscribe(),
             connections: Arc::clone(&station.connections),
             stop: stop.subscribe(),
         };
@@ -127,6 +132,8 @@ impl Hops {
             address,
             station,
             fronts,
+            doors,
+            behind,
             stop,
             serving: tokio::spawn(serve(listener, service)),
             idle,
@@ -142,29 +149,34 @@ impl Hops {
         let mut changes = Changes::default();
         let (mut renewed, mut new) = (Vec::new(), Vec::new());
         for told in told(settings) {
-            match self.running.iter().position(|hop| hop.is_at(&told)) {
-                Some(index) => renewed.push((index, told)),
-                None => new.push(told),
+            let ready = Ready::new(told)?;
+            match self.running.iter().position(|hop| hop.is_at(&ready.told)) {
+                Some(index) => renewed.push((index, ready)),
+                None => new.push(ready),
             }
         }
         let bound = bind_all(new).await?;
-        for (index, told) in &renewed {
+        for (index, ready) in &renewed {
             if let Some(hop) = self.running.get(*index)
-                && hop.told.hop.port_file != told.hop.port_file
-                && let Some(file) = &told.hop.port_file
+                && hop.told.hop.port_file != ready.told.hop.port_file
+                && let Some(file) = &ready.told.hop.port_file
             {
-                write_port_file(file, hop.address)?;
+                write_port_file(file, &hop.address)?;
             }
         }
         // From here on nothing can fail.
         let kept: Vec<usize> = renewed.iter().map(|(index, _)| *index).collect();
-        for (index, told) in renewed {
+        for (index, ready) in renewed {
             match self.running.get_mut(index) {
-                Some(hop) if hop.told != told => {
-                    changes.changed.push(told.hop.name.clone());
-                    hop.renew(told, &self.board);
+                Some(hop) if hop.told != ready.told => {
+                    changes.changed.push(ready.told.hop.name.clone());
+                    hop.renew(ready, &self.board);
                 }
-                _ => changes.unchanged += 1,
+                Some(hop) => {
+                    hop.read_files_again();
+                    changes.unchanged += 1;
+                }
+                None => {}
             }
         }
         let all = std::mem::take(&mut self.running).into_iter().enumerate();
@@ -176,7 +188,7 @@ impl Hops {
                 .spawn(hop.end(Arc::clone(&self.board), settings.drain));
         }
         for hop in bound {
-            changes.added.push(hop.told.hop.name.clone());
+            changes.added.push(hop.ready.told.hop.name.clone());
             self.serve(hop);
         }
         while self.draining.try_join_next().is_some() {}
@@ -215,10 +227,16 @@ impl Running {
     /// Whether this is the hop that is told this: by its name, or by the address it holds.
     fn is_at(&self, told: &Told) -> bool {
         let (own, other) = (&self.told.hop, &told.hop);
-        own.listen == other.listen && (own.name == other.name || own.listen.port() != 0)
+        own.listen == other.listen && (own.name == other.name || !own.listen.is_any_port())
     }
 
-    fn renew(&mut self, told: Told, board: &Board) {
+    fn read_files_again(&self) {
+        let door = self.doors.borrow();
+        self.behind.read_files_again(&door, &self.station.name);
+    }
+
+    fn renew(&mut self, ready: Ready, board: &Board) {
+        let Ready { told, door, behind } = ready;
         let station = &self.station;
         let common = &told.hop.common;
         if common.inject != self.told.hop.common.inject {
@@ -242,11 +260,13 @@ impl Running {
         board.replace(station, Arc::clone(&renewed));
         self.station = renewed;
         let old = self.fronts.borrow().clone();
-        let new = front(&told, hop, board, self.address, Some(&old));
+        let new = behind.front(&told, hop, board, &self.address, Some(&old));
         if !new.is_same(&old) {
             self.retired.push(old);
         }
         self.fronts.send_replace(new);
+        self.doors.send_replace(door);
+        self.behind = behind;
         self.told = told;
     }
 
@@ -289,20 +309,15 @@ fn told(settings: &Settings) -> impl Iterator<Item = Told> + '_ {
 }
 
 /// All or none. Only then do port files say so.
-async fn bind_all(all: Vec<Told>) -> anyhow::Result<Vec<Bound>> {
+async fn bind_all(all: Vec<Ready>) -> anyhow::Result<Vec<Bound>> {
     let mut bound = Vec::with_capacity(all.len());
-    for told in all {
-        let listener = bind(told.hop.listen, "--listen").await?;
-        let address = listener.local_addr()?;
-        bound.push(Bound {
-            told,
-            listener,
-            address,
-        });
+    for ready in all {
+        let listener = bind(&ready.told.hop.listen, "--listen").await?;
+        bound.push(Bound { ready, listener });
     }
     for hop in &bound {
-        if let Some(file) = &hop.told.hop.port_file {
-            write_port_file(file, hop.address)?;
+        if let Some(file) = &hop.ready.told.hop.port_file {
+            write_port_file(file, hop.listener.address())?;
         }
     }
     Ok(bound)
@@ -312,14 +327,14 @@ async fn bind_all(all: Vec<Told>) -> anyhow::Result<Vec<Bound>> {
 ///
 /// # Errors
 /// When it cannot be bound.
-pub async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+pub async fn bind(address: &Address, option: &str) -> anyhow::Result<Listener> {
+    Listener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: is another program there? choose another address with {option}")
     })
 }
 
 /// Written beside and renamed, so that who waits for it never reads half of it.
-fn write_port_file(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
+fn write_port_file(file: &Path, address: &Address) -> anyhow::Result<()> {
     let beside = file.with_extension("tmp");
     std::fs::write(&beside, format!("{address}\n"))
         .and_then(|()| std::fs::rename(&beside, file))
@@ -336,50 +351,16 @@ fn idle(told: &Told, hop: Option<&Arc<Hop>>) -> JoinSet<()> {
     looking
 }
 
-/// What stands behind a hop. A bridge goes on under new settings, because it has sessions.
-fn front(
-    told: &Told,
-    hop: Option<Arc<Hop>>,
-    board: &Board,
-    address: SocketAddr,
-    old: Option<&Front>,
-) -> Front {
-    match &told.hop.server {
-        Server::Upstream(server) => {
-            let upstream = Upstream {
-                host: server.host.clone(),
-                port: server.port,
-                prefix: server.prefix.clone(),
-                connect_timeout: told.limits.connect_timeout,
-            };
-            Front::Proxy(Arc::new(Proxy { hop, upstream }))
-        }
-        Server::Command(settings) => {
-            let rules = bridge::Rules::new(
-                hop,
-                settings.clone(),
-                told.hop.common.tenant.clone(),
-                told.limits.session_idle,
-                address,
-            );
-            match old {
-                Some(Front::Bridge(bridge)) => {
-                    bridge.renew(rules);
-                    Front::Bridge(Arc::clone(bridge))
-                }
-                _ => Front::Bridge(Bridge::start(rules, Arc::clone(&board.counters))),
-            }
-        }
-    }
-}
-
 fn info(told: &Told) -> HopInfo {
     let (address, port) = match &told.hop.server {
-        Server::Upstream(upstream) => (Some(upstream.host.as_str().into()), Some(upstream.port)),
+        Server::Upstream(upstream) => {
+            let endpoint = &upstream.endpoint;
+            (Some(endpoint.host().into()), endpoint.port())
+        }
         Server::Command(_) => (None, None),
     };
     HopInfo {
-        network_transport: "tcp",
+        network_transport: told.hop.listen.transport(),
         network_protocol_name: Some("http"),
         network_protocol_version: Some("1.1"),
         server_address: address,

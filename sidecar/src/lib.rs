@@ -2,6 +2,8 @@
 //! and ships one true record of every call as OTLP.
 //! The path reads top to bottom: bytes, frames, calls, context, spans, OTLP.
 
+pub mod wire;
+
 pub mod tap;
 
 pub mod frame;

@@ -63,13 +63,13 @@ pub async fn run(
     reread: Reread<'_>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
-    let admin = match settings.admin {
+    let admin = match &settings.admin {
         Some(address) => Some(bind(address, "--admin").await?),
         None => None,
     };
     let mut hops = Hops::start(&settings, Arc::clone(board)).await?;
     if let Some(listener) = admin {
-        info!(address = %listener.local_addr()?, "admin listening");
+        info!(address = %listener.address(), "admin listening");
         tokio::spawn(admin::serve(listener, Arc::clone(board)));
     }
     while let Wish::Reload = signals.next().await {

@@ -177,6 +177,7 @@ pub struct HopInfo {
     pub network_transport: &'static str,
     /// `http` where there is one
     pub network_protocol_name: Option<&'static str>,
+    /// Where an exchange does not say its own.
     pub network_protocol_version: Option<&'static str>,
     /// The server behind the hop; reported on CLIENT spans and metrics.
     pub server_address: Option<Arc<str>>,
@@ -215,6 +216,8 @@ pub struct CallRecord {
     pub server: Option<Arc<Implementation>>,
     /// Address and port of the peer that sent the request (HTTP only).
     pub client_address: Option<std::net::SocketAddr>,
+    /// The version of HTTP that the client of this exchange speaks.
+    pub network_protocol_version: Option<&'static str>,
     pub started_at: SystemTime,
     pub duration: Duration,
     pub outcome: Outcome,

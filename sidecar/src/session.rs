@@ -65,6 +65,8 @@ pub struct Arrival<'a> {
     pub client_address: Option<SocketAddr>,
     /// What the call says of the hop, where that is not the same for all of its calls.
     pub info: Option<Arc<HopInfo>>,
+    /// The version of HTTP that the client speaks, where it speaks it.
+    pub http_version: Option<&'static str>,
     /// Set when the message cannot be edited, whatever is in it.
     pub untouchable: Option<NotInjected>,
     /// Bytes of the line or body, which may grow to `max_inject_bytes`.
@@ -304,6 +306,10 @@ impl Hop {
                 client: peers.client,
                 server: peers.server,
                 client_address: arrival.client_address,
+                network_protocol_version: match &arrival.info {
+                    Some(own) => own.network_protocol_version,
+                    None => arrival.http_version.or(self.info.network_protocol_version),
+                },
                 started_at: now.wall,
                 duration: std::time::Duration::ZERO,
                 outcome: Outcome::Ok,

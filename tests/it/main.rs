@@ -16,3 +16,4 @@ mod sse_legacy;
 mod stores;
 mod story;
 mod websocket;
+mod wire;

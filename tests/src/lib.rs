@@ -18,6 +18,8 @@ pub mod http_peer;
 
 pub mod websocket;
 
+pub mod wire;
+
 pub mod otlp;
 
 pub mod engine;

@@ -253,9 +253,14 @@ impl Proxy {
 
     fn start_all(log: Log, options: &[&str], env: &[(&str, &str)]) -> Self {
         let port_file = log.folder.path().join("port");
+        let listen: &[&str] = match options.contains(&"--listen") {
+            true => &[],
+            false => &["--listen", "127.0.0.1:0"],
+        };
         let mut command = Command::new(programs::toolspan());
         command
-            .args(["http", "--listen", "127.0.0.1:0"])
+            .arg("http")
+            .args(listen)
             .args(log.options())
             .arg("--port-file")
             .arg(&port_file)
@@ -284,6 +289,12 @@ impl Proxy {
     #[must_use]
     pub fn address(&self) -> std::net::SocketAddr {
         self.address.parse().expect("an address in the port file")
+    }
+
+    /// Where it listens, as its port file says: `HOST:PORT` or `unix:/path`.
+    #[must_use]
+    pub fn listens_at(&self) -> &str {
+        &self.address
     }
 
     #[must_use]

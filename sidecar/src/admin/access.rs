@@ -10,8 +10,9 @@ use http::header::{self, HeaderMap};
 pub(super) struct Refused(pub &'static str);
 
 /// Calls and sessions are for this machine, asked for by a name that no other can claim (DNS rebinding).
-pub(super) fn may_read(peer: SocketAddr, headers: &HeaderMap) -> Result<(), Refused> {
-    if !peer.ip().to_canonical().is_loopback() {
+pub(super) fn may_read(peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Refused> {
+    // A Unix socket has no address, and only our user may use it.
+    if peer.is_some_and(|peer| !peer.ip().to_canonical().is_loopback()) {
         return Err(Refused("this is answered to this machine only"));
     }
     if !names_an_address(headers) {
@@ -23,7 +24,7 @@ pub(super) fn may_read(peer: SocketAddr, headers: &HeaderMap) -> Result<(), Refu
 }
 
 /// The same, and no page of a browser: those say where they come from.
-pub(super) fn may_switch(peer: SocketAddr, headers: &HeaderMap) -> Result<(), Refused> {
+pub(super) fn may_switch(peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Refused> {
     may_read(peer, headers)?;
     if headers.contains_key(header::ORIGIN) {
         return Err(Refused("pages of a browser cannot switch anything"));

@@ -71,7 +71,7 @@ impl Place {
 
 pub(super) async fn answer<B: Body<Error: Into<BoxError>>>(
     board: &Board,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     request: Request<B>,
 ) -> Response<Full<Bytes>> {
     let path = request.uri().path();

@@ -75,7 +75,7 @@ fn ask(board: &Board, asked: &Asked<'_>) -> (StatusCode, String, Response<()>) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let (parts, body) = route::answer(board, peer, request).await.into_parts();
+        let (parts, body) = route::answer(board, Some(peer), request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(body.to_vec()).unwrap();
         (parts.status, text, Response::from_parts(parts, ()))

@@ -26,7 +26,7 @@ impl Settings {
         }
         if let [one] = self.hops.as_slice() {
             let name = match &one.server {
-                Server::Upstream(upstream) => upstream.host.clone(),
+                Server::Upstream(upstream) => upstream.endpoint.host().to_owned(),
                 Server::Command(bridge) => program(&bridge.command),
             };
             self.telemetry.default_service_name(&name);

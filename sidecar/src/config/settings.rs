@@ -2,13 +2,14 @@
 //! Never holds a text that still has to be understood.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::export::ExportSettings;
 use crate::record::{HopResource, Side};
 use crate::tenant::TenantRule;
+use crate::wire::tls::{ClientFiles, ServerFiles};
+use crate::wire::{Address, Endpoint, HttpChoice};
 
 /// Everything the process was told.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub struct Settings {
     pub log: LogSettings,
     pub limits: Limits,
     /// Where the admin listener of `toolspan http` listens, if anywhere.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Address>,
     /// How long open streams may go on after the first signal.
     pub drain: Duration,
     /// The hops of `toolspan http`.
@@ -69,7 +70,9 @@ pub struct HopCommon {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HopSettings {
     pub name: String,
-    pub listen: SocketAddr,
+    pub listen: Address,
+    /// TLS towards clients.
+    pub tls: Option<ServerFiles>,
     pub server: Server,
     pub common: HopCommon,
     pub port_file: Option<PathBuf>,
@@ -111,13 +114,21 @@ pub struct BridgeSettings {
 /// The server behind a hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// Without the brackets of an IPv6 address.
-    pub host: String,
-    pub port: u16,
+    pub endpoint: Endpoint,
     /// The path of the URL, without a slash at its end.
     pub prefix: String,
     /// As it was given: what a `Host` header would hold.
     pub authority: String,
+    pub tls: Option<UpstreamTls>,
+    pub http: HttpChoice,
+}
+
+/// TLS towards a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTls {
+    pub files: ClientFiles,
+    /// Who the server must be.
+    pub name: String,
 }
 
 /// Which of the hops are needed.

@@ -3,10 +3,11 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::options::OPTIONS;
+use super::options::{OPTIONS, Scope};
 use super::*;
 use crate::export::Protocol;
 use crate::record::Side;
+use crate::wire::{Endpoint, HttpChoice};
 
 /// A configuration file and an environment.
 struct World {
@@ -204,19 +205,17 @@ fn hops_of_a_file_take_its_top_as_defaults() {
     assert_eq!(one.name, "one");
     assert_eq!(one.common.tenant, TenantRule::Fixed("top".into()));
     assert_eq!(one.common.resource.service_name, None);
-    assert_eq!(
-        (upstream(one).host.as_str(), upstream(one).port),
-        ("localhost", 3000)
-    );
+    let at = |hop: &HopSettings| {
+        let endpoint = &upstream(hop).endpoint;
+        (endpoint.host().to_owned(), endpoint.port())
+    };
+    assert_eq!(at(one), ("localhost".to_owned(), Some(3000)));
     assert_eq!(upstream(one).authority, "localhost:3000");
     assert_eq!(two.name, "[::1]:8081");
     assert_eq!(two.common.tenant, TenantRule::Baggage("tenant.id".into()));
     assert_eq!(two.common.resource.service_name.as_deref(), Some("billing"));
     assert!(two.common.span_pair);
-    assert_eq!(
-        (upstream(two).host.as_str(), upstream(two).port),
-        ("::1", 80)
-    );
+    assert_eq!(at(two), ("::1".to_owned(), Some(80)));
     assert_eq!(settings.telemetry.service_name.as_deref(), Some("shop"));
     assert_eq!(settings.telemetry.process_tenant, None);
 }
@@ -273,7 +272,6 @@ fn listening_for_other_machines_needs_to_be_meant() {
 #[test]
 fn an_upstream_is_a_plain_origin() {
     for (url, problem) in [
-        ("https://x:1", "TLS to an upstream"),
         ("http://x:1/mcp?a=1", "no query"),
         ("http://me:secret@x:1", "no"),
         ("x:1", "must be http://HOST:PORT"),
@@ -414,7 +412,10 @@ fn every_default_can_be_read() {
         let Some(default) = option.default else {
             continue;
         };
-        let file = format!("{} = {default}", option.key);
+        let mut file = format!("{} = {default}", option.key);
+        if option.scope == Scope::Listener {
+            file = format!("[[hop]]\nlisten = \"127.0.0.1:1\"\nupstream = \"http://x:1\"\n{file}");
+        }
         World::new(&file, &[], &[]).load(Mode::Check);
     }
 }
@@ -469,7 +470,8 @@ fn the_admin_listener_is_none_by_default_and_loopback_by_default() {
     assert_eq!(settings.drain, Duration::from_secs(25));
     let admin = [("TOOLSPAN_ADMIN", "127.0.0.1:9")];
     let settings = World::new(hop, &admin, &[]).load(Mode::Http);
-    assert_eq!(settings.admin, Some("127.0.0.1:9".parse().unwrap()));
+    let admin = settings.admin.map(|address| address.to_string());
+    assert_eq!(admin.as_deref(), Some("127.0.0.1:9"));
     let public = [("TOOLSPAN_ADMIN", "0.0.0.0:9")];
     let error = World::new(hop, &public, &[]).error(Mode::Http);
     assert!(
@@ -525,4 +527,61 @@ fn a_command_takes_the_place_of_an_upstream() {
         let error = World::new(&format!("{hop}{more}\n"), &[], &[]).error(Mode::Http);
         assert!(error.contains(problem), "{error}");
     }
+}
+
+#[test]
+fn both_ends_of_a_hop_may_be_sockets_or_speak_tls() {
+    let file = "
+[[hop]]
+listen = \"unix:/run/hop.sock\"
+upstream = \"https://x\"
+upstream_http = \"2\"
+upstream_ca = \"ca.pem\"
+[[hop]]
+listen = \"127.0.0.1:1\"
+tls_cert = \"c.pem\"
+tls_key = \"k.pem\"
+upstream = \"unix:/run/server.sock\"
+";
+    let settings = World::new(file, &[], &[]).load(Mode::Http);
+    let [one, two] = settings.hops.as_slice() else {
+        panic!("two hops");
+    };
+    let (first, second) = (upstream(one), upstream(two));
+    assert_eq!(one.listen.to_string(), "unix:/run/hop.sock");
+    assert_eq!(one.name, "unix:/run/hop.sock");
+    assert_eq!(first.http, HttpChoice::Two);
+    assert_eq!(first.endpoint.port(), Some(443));
+    let tls = first.tls.as_ref().expect("TLS");
+    assert_eq!(
+        (tls.name.as_str(), tls.files.ca.as_deref()),
+        ("x", Some("ca.pem".as_ref()))
+    );
+    assert_eq!(
+        two.tls.as_ref().map(|tls| tls.key.as_path()),
+        Some("k.pem".as_ref())
+    );
+    assert_eq!(second.endpoint, Endpoint::Unix("/run/server.sock".into()));
+    assert_eq!(
+        (second.authority.as_str(), &second.tls),
+        ("localhost", &None)
+    );
+}
+
+#[test]
+fn half_of_a_pair_of_files_is_refused() {
+    let of = |more: &str| {
+        let file = format!("[[hop]]\nlisten = \"127.0.0.1:1\"\nupstream = \"http://x:1\"\n{more}");
+        World::new(&file, &[], &[]).error(Mode::Check)
+    };
+    assert!(of("tls_cert = \"c\"").contains("`tls_cert`: needs tls_key beside it"));
+    assert!(of("tls_client_ca = \"c\"").contains("needs tls_cert and tls_key"));
+    assert!(of("upstream_ca = \"c\"").contains("needs an upstream of https://"));
+    assert!(of("upstream_http = \"3\"").contains("must be auto or 1.1 or 2"));
+    let file = "[[hop]]\nlisten = \"unix:run/s\"\nupstream = \"http://x:1\"";
+    assert!(
+        World::new(file, &[], &[])
+            .error(Mode::Check)
+            .contains("from the root")
+    );
 }

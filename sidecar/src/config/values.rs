@@ -1,7 +1,6 @@
 //! Takes a merged layer. Gives its values with their defaults, each as the type it stands for.
 //! Never reads the environment or a file; an error names where the value was given.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +10,9 @@ use percent_encoding::percent_decode_str;
 use crate::record::{Attributes, Side, names};
 use crate::tenant::{TenantRule, valid_name};
 
+use super::ConfigError;
 use super::layer::{Given, Layer, Origin, Value};
 use super::options::option;
-use super::{ConfigError, Upstream};
 
 /// A layer, read with defaults.
 #[derive(Clone, Copy)]
@@ -184,68 +183,4 @@ impl Values<'_> {
             None => Ok(pairs),
         }
     }
-
-    /// An address to listen on.
-    pub(crate) fn socket(
-        &self,
-        key: &'static str,
-        allow_public: bool,
-    ) -> Result<Option<SocketAddr>, ConfigError> {
-        let Some((text, origin)) = self.text(key) else {
-            return Ok(None);
-        };
-        let address: SocketAddr = match text.strip_prefix("localhost:") {
-            Some(port) => port
-                .parse()
-                .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
-                .map_err(|_| ConfigError::invalid(&origin, "must be IP:PORT"))?,
-            None => text
-                .parse()
-                .map_err(|_| ConfigError::invalid(&origin, "must be IP:PORT"))?,
-        };
-        if !address.ip().is_loopback() && !allow_public {
-            let problem = format!(
-                "{address} can be reached from other machines; add --allow-public (allow_public = true) if that is meant"
-            );
-            return Err(ConfigError::invalid(&origin, problem));
-        }
-        Ok(Some(address))
-    }
-
-    pub(crate) fn upstream(&self) -> Result<Option<Upstream>, ConfigError> {
-        let Some((text, origin)) = self.text("upstream") else {
-            return Ok(None);
-        };
-        let upstream = upstream(&text).map_err(|problem| ConfigError::invalid(&origin, problem))?;
-        Ok(Some(upstream))
-    }
-}
-
-fn upstream(text: &str) -> Result<Upstream, &'static str> {
-    let uri: http::Uri = text.parse().map_err(|_| "must be http://HOST:PORT")?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err("TLS to an upstream is not supported; use http://HOST:PORT"),
-        _ => return Err("must be http://HOST:PORT"),
-    }
-    let authority = uri.authority().ok_or("must be http://HOST:PORT")?;
-    if authority.as_str().contains('@') {
-        return Err("must not hold a user or password");
-    }
-    if uri.query().is_some() {
-        return Err("must have no query: the client's path and query are put behind its path");
-    }
-    let host = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    if host.is_empty() {
-        return Err("must be http://HOST:PORT");
-    }
-    Ok(Upstream {
-        host: host.into(),
-        port: authority.port_u16().unwrap_or(80),
-        prefix: uri.path().trim_end_matches('/').into(),
-        authority: authority.as_str().into(),
-    })
 }

@@ -206,13 +206,10 @@ impl Attributes {
         }
     }
 
-    fn put_network(&mut self, hop: &HopInfo) {
+    fn put_network(&mut self, hop: &HopInfo, version: Option<&'static str>) {
         self.put(names::NETWORK_TRANSPORT, hop.network_transport);
         self.put_some(names::NETWORK_PROTOCOL_NAME, hop.network_protocol_name);
-        self.put_some(
-            names::NETWORK_PROTOCOL_VERSION,
-            hop.network_protocol_version,
-        );
+        self.put_some(names::NETWORK_PROTOCOL_VERSION, version);
     }
 
     fn put_server(&mut self, hop: &HopInfo) {
@@ -222,7 +219,10 @@ impl Attributes {
 
     fn put_client(&mut self, peer: SocketAddr) {
         self.put(names::CLIENT_ADDRESS, peer.ip().to_string());
-        self.put(names::CLIENT_PORT, i64::from(peer.port()));
+        // One that a proxy named has no port.
+        if peer.port() != 0 {
+            self.put(names::CLIENT_PORT, i64::from(peer.port()));
+        }
     }
 }
 
@@ -250,7 +250,7 @@ fn attributes(
     out.put_some(names::MCP_PROTOCOL_VERSION, record.protocol_version);
     let session = record.session.map(|session| format!("{session:016x}"));
     out.put_some(names::MCP_SESSION_ID, session);
-    out.put_network(&record.hop);
+    out.put_network(&record.hop, record.network_protocol_version);
     match (side, record.client_address) {
         // A request of the server goes the other way: the hop's address is not its receiver.
         (Side::Client, _) if record.side == record.hop.side => out.put_server(&record.hop),

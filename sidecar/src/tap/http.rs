@@ -7,20 +7,27 @@
 //! The proxy gives each client connection one server connection of its own, so that what a client sees of keep-alive
 //! and disconnects is what it would see without us.
 
+mod first;
+
+mod connection;
+
 pub(super) mod body;
 mod calls;
 mod chunks;
+mod convert;
 mod decode;
 mod exchange;
 mod gate;
 mod handover;
 pub(super) mod headers;
 mod idle;
+mod limits;
 mod onward;
 mod origin;
 mod place;
 mod relay;
 mod request;
+mod server;
 mod upstream;
 mod websocket;
 
@@ -29,29 +36,23 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::counters::Gauge;
 use crate::session::Hop;
 use crate::tap::bridge::Bridge;
+use crate::wire::Listener;
 
 use body::ResponseBody;
-use gate::Gate;
-use handover::Handover;
+pub use connection::Door;
 pub use idle::end_idle_sessions;
 use onward::Onward;
-use relay::Relay;
+use upstream::Link;
 pub use upstream::Upstream;
-use upstream::{Link, ServerStream};
 
 /// How long accepting rests when the process has no file descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
@@ -78,6 +79,10 @@ pub struct ClientInfo {
     pub address: Option<SocketAddr>,
     /// What goes on over the connection once HTTP has ended on it.
     pub(crate) onward: Onward,
+    /// The version of HTTP that it speaks.
+    pub http: &'static str,
+    /// It speaks TLS to us.
+    pub tls: bool,
 }
 
 /// The front's side of one client connection.
@@ -88,11 +93,12 @@ enum Conversation {
 }
 
 impl Front {
-    fn converse(&self) -> Conversation {
+    /// `multiplexed`: the client may have several exchanges at a time.
+    fn converse(&self, multiplexed: bool) -> Conversation {
         match self {
             Self::Proxy(proxy) => Conversation::Proxy {
                 proxy: Arc::clone(proxy),
-                link: Arc::new(Link::new(proxy.upstream.clone())),
+                link: Arc::new(Link::new(proxy.upstream.clone(), multiplexed)),
             },
             Self::Bridge(bridge) => Conversation::Bridge(Arc::clone(bridge)),
         }
@@ -136,7 +142,10 @@ impl Conversation {
     ) -> Result<Response<ResponseBody>, Infallible> {
         match self {
             Self::Proxy { proxy, link } => exchange::run(proxy, link, client, request).await,
-            Self::Bridge(bridge) => Ok(bridge.answer(client, request).await),
+            Self::Bridge(bridge) => {
+                let request = convert::to_origin_form(request);
+                Ok(bridge.answer(client, request).await)
+            }
         }
     }
 }
@@ -144,19 +153,25 @@ impl Conversation {
 /// One client connection's conversation, begun anew when the hop has got other settings: what is under way goes on
 /// as it began, the next exchange follows the new ones.
 #[derive(Debug)]
-struct Conversations(Mutex<(watch::Receiver<Front>, Conversation)>);
+struct Conversations {
+    multiplexed: bool,
+    current: Mutex<(watch::Receiver<Front>, Conversation)>,
+}
 
 impl Conversations {
-    fn new(mut fronts: watch::Receiver<Front>) -> Self {
-        let first = fronts.borrow_and_update().converse();
-        Self(Mutex::new((fronts, first)))
+    fn new(mut fronts: watch::Receiver<Front>, multiplexed: bool) -> Self {
+        let first = fronts.borrow_and_update().converse(multiplexed);
+        Self {
+            multiplexed,
+            current: Mutex::new((fronts, first)),
+        }
     }
 
     fn current(&self) -> Conversation {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let (fronts, current) = &mut *held;
         if fronts.has_changed().unwrap_or(false) {
-            *current = fronts.borrow_and_update().converse();
+            *current = fronts.borrow_and_update().converse(self.multiplexed);
         }
         current.clone()
     }
@@ -167,13 +182,15 @@ impl Conversations {
 pub struct Service {
     /// What stands behind it now.
     pub fronts: watch::Receiver<Front>,
+    /// How connections are treated now; what is open stays as it began.
+    pub doors: watch::Receiver<Arc<Door>>,
     pub connections: Arc<Gauge>,
     /// Turns true at the end.
     pub stop: watch::Receiver<bool>,
 }
 
 /// Serves until `stop` turns true, then lets open exchanges end.
-pub async fn serve(listener: TcpListener, service: Service) {
+pub async fn serve(listener: Listener, service: Service) {
     let mut stop = service.stop.clone();
     let mut connections = JoinSet::new();
     loop {
@@ -183,12 +200,8 @@ pub async fn serve(listener: TcpListener, service: Service) {
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, client)) => {
-                let client = ClientInfo {
-                    address: Some(client),
-                    onward: Onward::default(),
-                };
-                connections.spawn(connection(stream, client, service.clone()));
+            Ok((socket, address)) => {
+                connections.spawn(connection::run(socket, address, service.clone()));
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
@@ -200,82 +213,12 @@ pub async fn serve(listener: TcpListener, service: Service) {
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, client: ClientInfo, hop: Service) {
-    let (_open, mut stop) = (hop.connections.hold(), hop.stop);
-    let conversations = Conversations::new(hop.fronts);
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "cannot switch off delays");
-    }
-    let mut next = Some((stream, Bytes::new()));
-    while let Some((stream, first)) = next.take() {
-        let gate = Gate::after(stream, first);
-        let serving = serve_exchanges(gate, &client, &conversations, &mut stop);
-        // In a box, so that a relay does not keep the room that it needed.
-        let Some((relay, link)) = Box::pin(serving).await else {
-            return;
-        };
-        if let Some(finished) = relay.run().await.filter(|_| !is_stopped(&stop)) {
-            if let Some(server) = finished.server {
-                link.take_back(server).await;
-            }
-            next = Some((finished.client, finished.ahead));
-        }
-    }
-}
-
-/// Serves one exchange after another, until the connection ends, or an event stream on it is idle.
-async fn serve_exchanges(
-    gate: Gate<TcpStream>,
-    client: &ClientInfo,
-    conversations: &Conversations,
-    stop: &mut watch::Receiver<bool>,
-) -> Option<(Relay<TcpStream, ServerStream>, Arc<Link>)> {
-    let (watch, handover) = (gate.watch(), Arc::new(Handover::default()));
-    let service = service_fn(|mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Arc::clone(&handover));
-        conversations.current().answer(client.clone(), request)
-    });
-    let mut serving = http1::Builder::new()
-        .preserve_header_case(true)
-        .serve_connection(TokioIo::new(gate), service);
-    let mut stopping = false;
-    let served = loop {
-        tokio::select! {
-            done = &mut serving => break done,
-            () = stopped(stop), if !stopping => {
-                // No further request; the exchange that runs may end.
-                std::pin::Pin::new(&mut serving).graceful_shutdown();
-                stopping = true;
-            }
-            () = handover.idle() => {
-                if watch.is_flushed() && let Some((server, link)) = handover.take().await {
-                    debug!("relaying an idle stream");
-                    let parts = serving.into_parts();
-                    let client = parts.io.into_inner().into_inner();
-                    let relay = Relay::new(client, &parts.read_buf, server, handover.left());
-                    return Some((relay, link));
-                }
-            }
-        }
-    };
-    match (served, client.onward.take()) {
-        (Ok(()), Some(goes_on)) => {
-            let parts = serving.into_parts();
-            let stream = parts.io.into_inner().into_inner();
-            goes_on(Box::new(Gate::after(stream, parts.read_buf))).await;
-        }
-        (Ok(()), None) => {}
-        // A peer that goes away is no failure of ours; its calls have their end.
-        (Err(error), _) => debug!(%error, "connection ended"),
-    }
-    None
-}
-
 /// Waits for the word to stop; a sender that is gone says it too.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Whether that word has been said.
 fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
     *stop.borrow() || stop.has_changed().is_err()
 }

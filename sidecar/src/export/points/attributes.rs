@@ -38,7 +38,7 @@ pub(super) fn of_call(
     }
     push_error(&mut out, record.outcome.error_type(side));
     push_version(&mut out, record.protocol_version.as_ref());
-    push_network(&mut out, &record.hop);
+    push_network(&mut out, &record.hop, record.network_protocol_version);
     // A request of the server goes the other way: the hop's address is not its receiver.
     if record.side == record.hop.side {
         push_server(&mut out, &record.hop, side);
@@ -55,7 +55,7 @@ pub(super) fn of_session(
     let mut out = start(tenant, overflow);
     push_error(&mut out, record.error_type.map(Cow::Borrowed));
     push_version(&mut out, record.protocol_version.as_ref());
-    push_network(&mut out, &record.hop);
+    push_network(&mut out, &record.hop, record.hop.network_protocol_version);
     push_server(&mut out, &record.hop, side);
     out
 }
@@ -96,7 +96,7 @@ fn is_date(version: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-fn push_network(out: &mut Vec<KeyValue>, hop: &HopInfo) {
+fn push_network(out: &mut Vec<KeyValue>, hop: &HopInfo, version: Option<&'static str>) {
     out.push(KeyValue::new(
         names::NETWORK_TRANSPORT,
         hop.network_transport,
@@ -104,7 +104,7 @@ fn push_network(out: &mut Vec<KeyValue>, hop: &HopInfo) {
     if let Some(name) = hop.network_protocol_name {
         out.push(KeyValue::new(names::NETWORK_PROTOCOL_NAME, name));
     }
-    if let Some(version) = hop.network_protocol_version {
+    if let Some(version) = version {
         out.push(KeyValue::new(names::NETWORK_PROTOCOL_VERSION, version));
     }
 }

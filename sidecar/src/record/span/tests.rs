@@ -56,6 +56,7 @@ pub(crate) fn call(tenant: &str) -> CallRecord {
         })),
         server: None,
         client_address: Some(([127, 0, 0, 1], 50_000).into()),
+        network_protocol_version: Some("1.1"),
         started_at: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         duration: Duration::from_millis(25),
         outcome: Outcome::Ok,
@@ -154,6 +155,7 @@ fn a_root_without_anything_optional() {
         protocol_version: None,
         session: None,
         client: None,
+        network_protocol_version: None,
         outcome: Outcome::RpcError(-32601),
         not_injected: Some(NotInjected::TooLarge),
         ..call("acme")

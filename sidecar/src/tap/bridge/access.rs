@@ -1,7 +1,9 @@
 //! Takes what a request says of where it was sent to and who sent it. Gives whether the bridge may serve it.
 //! Never trusts a name that another site's page could have put there: DNS rebinding ends here (no I/O).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+
+use crate::wire::Address;
 
 /// Whom the bridge answers.
 #[derive(Debug, Clone)]
@@ -16,9 +18,9 @@ pub(super) struct Access {
 const ANY: &str = "*";
 
 impl Access {
-    pub fn new(listen: SocketAddr, hosts: &[String], origins: &[String]) -> Self {
+    pub fn new(listen: &Address, hosts: &[String], origins: &[String]) -> Self {
         Self {
-            listen: Some(listen.ip()).filter(|ip| !ip.is_unspecified()),
+            listen: listen.ip().filter(|ip| !ip.is_unspecified()),
             hosts: hosts.to_vec(),
             origins: origins.to_vec(),
         }
@@ -96,8 +98,8 @@ mod tests {
 
     fn access(hosts: &[&str], origins: &[&str]) -> Access {
         let own = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
-        let listen = "10.1.2.3:80".parse().unwrap();
-        Access::new(listen, &own(hosts), &own(origins))
+        let listen = Address::Tcp("10.1.2.3:80".parse().unwrap());
+        Access::new(&listen, &own(hosts), &own(origins))
     }
 
     #[test]

@@ -133,6 +133,7 @@ pub(super) fn observe(
         session: place.session,
         peers: place.peers,
         client_address: client.address,
+        http_version: Some(client.http),
         size: posted.body.len(),
         ..Arrival::default()
     };

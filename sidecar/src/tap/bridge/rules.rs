@@ -1,7 +1,6 @@
 //! Takes the settings of a hop. Gives what its bridge follows, all of it at once.
 //! Never changes in place: a reload puts another one in its stead.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use super::access::Access;
 use crate::config::BridgeSettings;
 use crate::session::Hop;
 use crate::tenant::TenantRule;
+use crate::wire::Address;
 
 /// What a bridge follows; a reload may change it.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Rules {
         settings: BridgeSettings,
         tenant: TenantRule,
         idle: Option<Duration>,
-        listen: SocketAddr,
+        listen: &Address,
     ) -> Self {
         let access = Access::new(listen, &settings.allowed_hosts, &settings.allowed_origins);
         Self {

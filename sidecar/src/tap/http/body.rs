@@ -14,6 +14,7 @@ use super::calls::Exchange;
 use super::handover::Handover;
 use super::relay::Left;
 use super::request::Reader;
+use super::server::Load;
 use crate::tap::bridge::EventBody;
 
 /// The body of a request on its way to the server.
@@ -112,6 +113,7 @@ pub(crate) enum ResponseBody {
 impl ResponseBody {
     pub(super) fn server(
         from: Incoming,
+        load: Option<Load>,
         exchange: Option<Box<Exchange>>,
         handover: Option<Arc<Handover>>,
     ) -> Self {
@@ -122,6 +124,7 @@ impl ResponseBody {
             ready: VecDeque::new(),
             end: None,
             from,
+            _load: load,
             handover,
         };
         if body.from.is_end_stream() {
@@ -135,6 +138,8 @@ impl ResponseBody {
 #[derive(Debug)]
 pub(crate) struct ServerBody {
     from: Incoming,
+    /// Its stream of a shared connection, until the body has ended.
+    _load: Option<Load>,
     exchange: Option<Box<Exchange>>,
     /// Its length may change on the way.
     edited: bool,

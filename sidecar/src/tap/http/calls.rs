@@ -11,6 +11,7 @@ use http::header::{self, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 
+use super::ClientInfo;
 use super::decode::Decoder;
 use super::headers::{self, Media};
 use super::origin::Origin;
@@ -71,6 +72,8 @@ enum Reading {
 #[derive(Debug)]
 struct Place {
     link: Arc<Link>,
+    /// The scheme that the client used.
+    scheme: &'static str,
     host: Option<HeaderValue>,
     path: Option<PathAndQuery>,
 }
@@ -79,8 +82,8 @@ impl Place {
     fn to_client(&self, uri: &str) -> Option<Placed> {
         let upstream = self.link.upstream();
         let places = Places {
-            client: ("http", self.host.as_ref()?.to_str().ok()?),
-            upstream: &upstream.authority(),
+            client: (self.scheme, self.host.as_ref()?.to_str().ok()?),
+            upstream: &upstream.authority,
             prefix: &upstream.prefix,
             path: self.path.as_ref().map_or("/", PathAndQuery::path),
         };
@@ -117,11 +120,17 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub fn new(origin: &Origin, request: &http::request::Parts, link: &Arc<Link>) -> Self {
+    pub fn new(
+        origin: &Origin,
+        request: &http::request::Parts,
+        client: &ClientInfo,
+        link: &Arc<Link>,
+    ) -> Self {
         Self {
             origin: origin.clone(),
             place: Place {
                 link: Arc::clone(link),
+                scheme: if client.tls { "https" } else { "http" },
                 host: request.headers.get(header::HOST).cloned(),
                 path: request.uri.path_and_query().cloned(),
             },

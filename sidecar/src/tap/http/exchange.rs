@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
@@ -16,9 +16,10 @@ use super::handover::Handover;
 use super::headers::{self, Media};
 use super::origin::Origin;
 use super::request::prepare;
+use super::server::Load;
 use super::upstream::{Failure, Link};
 use super::websocket::{self, Wish};
-use super::{ClientInfo, Onward, Proxy};
+use super::{ClientInfo, Onward, Proxy, convert};
 use crate::counters::Counters;
 use crate::record::NotInjected;
 
@@ -37,17 +38,18 @@ pub(super) async fn run(
         .as_ref()
         .map(|hop| Origin::new(Arc::clone(hop), &parts, client.address));
     headers::remove_hop_by_hop(&mut parts.headers);
+    convert::origin_form(&mut parts);
     if let Some(wish) = &wish {
         wish.say(&mut parts.headers);
     }
     if !parts.headers.contains_key(header::HOST)
-        && let Ok(host) = HeaderValue::try_from(link.upstream().authority())
+        && let Ok(host) = HeaderValue::try_from(link.upstream().authority.as_str())
     {
         parts.headers.insert(header::HOST, host);
     }
     let mut exchange = origin
         .as_ref()
-        .map(|origin| Box::new(Exchange::new(origin, &parts, &link)));
+        .map(|origin| Box::new(Exchange::new(origin, &parts, &client, &link)));
     let untouchable = headers::untouchable(&parts.headers);
     let readable = parts.method == Method::POST && headers::media(&parts.headers) == Media::Json;
     let wish = wish.map(|wish| (wish, origin.clone()));
@@ -88,18 +90,21 @@ pub(super) async fn run(
     parts.uri = link.upstream().place(&parts.uri);
     let request = Request::from_parts(parts, body);
     let sent = match wish {
-        Some(_) => link.send_alone(request).await,
+        Some(_) => link
+            .send_alone(request)
+            .await
+            .map(|response| (response, None)),
         None => link.send(request).await,
     };
     Ok(match (sent, wish) {
-        (Ok(response), Some((wish, origin)))
+        (Ok((response, _)), Some((wish, origin)))
             if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
         {
             switch(response, &wish, origin, &client.onward)
         }
-        (Ok(response), _) => {
+        (Ok((response, load)), _) => {
             let handover = handover.filter(|handover| handover.begin(&response, &link));
-            pass_back(response, exchange, handover)
+            pass_back(response, load, exchange, handover)
         }
         (Err(failure), _) => fail(&failure, exchange),
     })
@@ -129,16 +134,20 @@ fn pass(body: Incoming) -> RequestBody {
 
 fn pass_back(
     response: Response<Incoming>,
+    load: Option<Load>,
     exchange: Option<Box<Exchange>>,
     handover: Option<Arc<Handover>>,
 ) -> Response<ResponseBody> {
     let (mut parts, body) = response.into_parts();
     headers::remove_hop_by_hop(&mut parts.headers);
+    if parts.version == Version::HTTP_2 {
+        parts.version = Version::HTTP_11;
+    }
     let mut exchange = exchange;
     if let Some(exchange) = exchange.as_mut() {
         exchange.answered(parts.status, &mut parts.headers);
     }
-    Response::from_parts(parts, ResponseBody::server(body, exchange, handover))
+    Response::from_parts(parts, ResponseBody::server(body, load, exchange, handover))
 }
 
 fn fail(failure: &Failure, exchange: Option<Box<Exchange>>) -> Response<ResponseBody> {

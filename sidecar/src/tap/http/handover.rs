@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 
 use super::headers::{self, Media};
 use super::relay::Left;
-use super::upstream::{Link, ServerStream};
+use super::upstream::Link;
+use crate::wire::Stream as ServerStream;
 
 /// How long a stream is silent before its connections are taken over.
 const IDLE: Duration = Duration::from_millis(250);

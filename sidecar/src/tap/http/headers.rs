@@ -3,6 +3,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::convert;
 use crate::record::NotInjected;
 use crate::trace::context::format_traceparent;
 use crate::trace::{Carrier, Decision};
@@ -18,8 +19,9 @@ const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Removes the fields that mean one connection only (RFC 9110, 7.6.1).
+/// Removes the fields that mean one connection only (RFC 9110, 7.6.1); that trailers are taken is said again.
 pub(in crate::tap) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let trailers = convert::takes_trailers(headers);
     if let Some(connection) = headers.remove(header::CONNECTION) {
         let named = connection.to_str().unwrap_or_default().to_owned();
         for name in named.split(',').map(str::trim) {
@@ -36,6 +38,9 @@ pub(in crate::tap) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         header::UPGRADE,
     ] {
         headers.remove(name);
+    }
+    if trailers {
+        convert::take_trailers(headers);
     }
 }
 
@@ -149,7 +154,12 @@ mod tests {
         remove_hop_by_hop(&mut headers);
         assert_eq!(
             headers,
-            map(&[("x-other", "2"), ("authorization", "Bearer t")])
+            map(&[
+                ("te", "trailers"),
+                ("connection", "te"),
+                ("x-other", "2"),
+                ("authorization", "Bearer t"),
+            ])
         );
     }
 

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::Method;
 use http::header::HeaderValue;
+use http::{Method, Version};
 
 use super::calls::Calls;
 use super::headers;
@@ -32,6 +32,8 @@ pub(super) struct Origin {
     tenant: Option<HeaderValue>,
     baggage: Option<String>,
     client: Option<SocketAddr>,
+    /// The version of HTTP that the client speaks.
+    http: &'static str,
     at: Moment,
 }
 
@@ -87,6 +89,7 @@ impl Origin {
             tenant,
             baggage: headers::list(headers, &headers::BAGGAGE),
             client,
+            http: http_version(request.version),
             at,
             hop,
         }
@@ -139,6 +142,7 @@ impl Origin {
             session: self.session,
             peers: self.peers.clone(),
             client_address: self.client,
+            http_version: Some(self.http),
             untouchable,
             size,
             ..Arrival::default()
@@ -149,4 +153,14 @@ impl Origin {
 /// From this revision on there are no sessions, and closing a stream is a cancel. Revisions are dates, so they sort.
 fn is_modern(version: &str) -> bool {
     version >= "2026-07-28" && version.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// As `network.protocol.version` names it.
+fn http_version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 | Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
 }

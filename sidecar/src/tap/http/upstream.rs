@@ -1,39 +1,40 @@
-//! Takes a request for the server. Gives its answer, over one connection kept for one client connection.
-//! Never sends a request twice: only one that was not written at all goes out on a new connection.
+//! Takes a request for the server. Gives its answer, over the connections kept for one client connection.
+//! Never sends a request twice: only one that was not written at all goes out on another connection.
+//!
+//! A client of HTTP/1.1 has one connection to a server of HTTP/1.1; a client of HTTP/2 has one for each open exchange.
+//! A server of HTTP/2 has one for all of them, and another only when it allows no more streams on the first.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::{Mutex, oneshot};
-use tracing::debug;
 
 use super::body::RequestBody;
-use super::gate::{Gate, Watch};
+use super::convert;
+use super::server::{self, Load, One, Sender, Two};
 use crate::record::Outcome;
+use crate::wire::{Alpn, DialError, Dialed, Dialer, HttpChoice, Stream};
+
+/// Connections of HTTP/1.1 that wait for the next exchange of a client of HTTP/2.
+const MAX_IDLE: usize = 16;
 
 /// The server behind a hop.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Upstream {
-    pub host: String,
-    pub port: u16,
+    pub dialer: Dialer,
+    /// As it stands in a `Host` header.
+    pub authority: String,
     /// What stands before the client's path; empty or `/...` without a slash at its end.
     pub prefix: String,
-    pub connect_timeout: Duration,
 }
 
 impl Upstream {
-    /// `host:port`, as it stands in a `Host` header.
-    #[must_use]
-    pub fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
+    fn scheme(&self) -> Scheme {
+        match self.dialer.tls {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
         }
     }
 
@@ -65,49 +66,64 @@ pub(super) enum Failure {
         authority: String,
         source: hyper::Error,
     },
+    #[error("the host of the request cannot be said in HTTP/2")]
+    Host,
 }
 
 impl Failure {
     /// What the client is told.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Connect { .. } | Self::Gone { .. } => StatusCode::BAD_GATEWAY,
+            Self::Connect { .. } | Self::Gone { .. } | Self::Host => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Connect { .. } | Self::ConnectTimeout { .. } => Outcome::Unreachable,
+            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Host => Outcome::Unreachable,
             Self::Gone { .. } => Outcome::ServerGone,
         }
     }
 }
 
-/// The server connection of one client connection.
+/// The head of an answer, its body, and what must be held until the body has ended.
+pub(super) type Answered = (Response<Incoming>, Option<Load>);
+
+/// The server connections of one client connection.
 #[derive(Debug)]
 pub(super) struct Link {
     upstream: Upstream,
-    server: Mutex<Option<Server>>,
+    /// The client may have several exchanges at a time.
+    multiplexed: bool,
+    idle: Mutex<Idle>,
+    /// Held while a connection that others can share is opened: they wait for it, and make none of their own.
+    opening: tokio::sync::Mutex<()>,
 }
 
-/// What carries the bytes to and from the server.
-pub(super) type ServerStream = TcpStream;
+#[derive(Debug, Default)]
+struct Idle {
+    one: Vec<One>,
+    two: Vec<Two>,
+    /// The server was asked, and speaks HTTP/1.1 only.
+    only_one: bool,
+}
 
-/// An open connection to the server.
-#[derive(Debug)]
-struct Server {
-    sender: SendRequest<RequestBody>,
-    watch: Watch,
-    /// Whoever is sent here gets the stream, and the connection ends.
-    release: oneshot::Sender<oneshot::Sender<ServerStream>>,
+/// What became of an attempt.
+enum Attempt {
+    Answered(Answered),
+    /// Nothing of it was written.
+    Unsent(Request<RequestBody>),
+    Failed(Failure),
 }
 
 impl Link {
-    pub fn new(upstream: Upstream) -> Self {
+    pub fn new(upstream: Upstream, multiplexed: bool) -> Self {
         Self {
             upstream,
-            server: Mutex::new(None),
+            multiplexed,
+            idle: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
         }
     }
 
@@ -115,56 +131,54 @@ impl Link {
         &self.upstream
     }
 
-    /// Sends one request. A client connection has one exchange at a time, so the lock is never waited for.
-    pub async fn send(
-        &self,
-        mut request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut slot = self.server.lock().await;
-        if let Some(mut server) = slot.take()
-            && server.sender.ready().await.is_ok()
-        {
-            match server.sender.try_send_request(request).await {
-                Ok(response) => {
-                    *slot = Some(server);
-                    return Ok(response);
-                }
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(self.gone(error.into_error())),
-                },
+    /// Sends one request, which is in the form of HTTP/1.1.
+    pub async fn send(&self, request: Request<RequestBody>) -> Result<Answered, Failure> {
+        let mut request = request;
+        if let Some(kept) = self.kept().await {
+            match self.attempt(kept, request).await {
+                Attempt::Answered(answered) => return Ok(answered),
+                Attempt::Unsent(unsent) => request = unsent,
+                Attempt::Failed(failure) => return Err(failure),
             }
         }
-        let mut server = self.connect().await?;
-        let response = server
-            .sender
-            .send_request(request)
-            .await
-            .map_err(|error| self.gone(error))?;
-        *slot = Some(server);
-        Ok(response)
+        let new = self.open().await?;
+        match self.attempt(new, request).await {
+            Attempt::Answered(answered) => Ok(answered),
+            // The server closed it at once. A third attempt would be a loop.
+            Attempt::Unsent(_) => Err(Failure::Connect {
+                authority: self.upstream.authority.clone(),
+                source: std::io::ErrorKind::ConnectionReset.into(),
+            }),
+            Attempt::Failed(failure) => Err(failure),
+        }
     }
 
-    /// Gives the stream of the server's connection away, if the event stream on it stands between two chunks and all
-    /// of it, so many bytes of data, was passed on.
-    pub async fn release(&self, passed: u64) -> Option<ServerStream> {
-        let mut slot = self.server.lock().await;
-        let server = slot.take_if(|server| server.watch.close(passed))?;
-        let (give, given) = oneshot::channel();
-        server.release.send(give).ok()?;
-        given.await.ok()
+    async fn attempt(&self, sender: Sender, request: Request<RequestBody>) -> Attempt {
+        match sender {
+            Sender::One(mut one) => match one.sender.try_send_request(request).await {
+                Ok(response) => {
+                    self.keep(one);
+                    Attempt::Answered((response, None))
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => Attempt::Unsent(unsent),
+                    None => Attempt::Failed(self.gone(error.into_error())),
+                },
+            },
+            Sender::Two(two) => self.attempt_two(two, request).await,
+        }
     }
 
-    /// Takes back what it gave, for the next request.
-    pub async fn take_back(&self, stream: ServerStream) {
-        // Without it, the next request makes a connection.
-        *self.server.lock().await = self.handshake(stream).await.ok();
-    }
-
-    fn gone(&self, source: hyper::Error) -> Failure {
-        Failure::Gone {
-            authority: self.upstream.authority(),
-            source,
+    async fn attempt_two(&self, mut two: Two, mut request: Request<RequestBody>) -> Attempt {
+        if !convert::absolute_form(&mut request, self.upstream.scheme()) {
+            return Attempt::Failed(Failure::Host);
+        }
+        match two.sender.try_send_request(request).await {
+            Ok(response) => Attempt::Answered((response, Some(two.load))),
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => Attempt::Unsent(convert::to_origin_form(unsent)),
+                None => Attempt::Failed(self.gone(error.into_error())),
+            },
         }
     }
 
@@ -173,80 +187,128 @@ impl Link {
         &self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, Failure> {
-        let (mut sender, connection) = http1::Builder::new()
-            .preserve_header_case(true)
-            .handshake(TokioIo::new(self.dial().await?))
-            .await
-            .map_err(|error| self.gone(error))?;
-        // It ends when the sender is dropped, the server closes it, or somebody takes its stream.
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                debug!(%error, "server connection ended");
-            }
-        });
+        let dialed = self.dial(Alpn::OnlyOne).await?;
+        let sender = server::open_alone(dialed.stream).await;
+        let mut sender = sender.map_err(|error| self.gone(error))?;
         let sent = sender.send_request(request).await;
         sent.map_err(|error| self.gone(error))
     }
 
-    async fn dial(&self) -> Result<ServerStream, Failure> {
-        let authority = self.upstream.authority();
-        let Upstream {
-            host,
-            port,
-            connect_timeout,
-            ..
-        } = &self.upstream;
-        let connecting = TcpStream::connect((host.as_str(), *port));
-        let stream = match tokio::time::timeout(*connect_timeout, connecting).await {
-            Err(_) => {
-                return Err(Failure::ConnectTimeout {
-                    authority,
-                    limit: *connect_timeout,
-                });
-            }
-            Ok(connected) => connected
-                .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-                .map_err(|source| Failure::Connect { authority, source })?,
-        };
-        Ok(stream)
+    /// Gives the stream of the server's connection away, if the event stream on it stands between two chunks and all
+    /// of it, so many bytes of data, was passed on.
+    pub async fn release(&self, passed: u64) -> Option<Stream> {
+        // Only clients of HTTP/1.1 ask, and they have one connection.
+        let server = self.lock().one.pop_if(|one| one.close(passed))?;
+        server.into_stream().await
     }
 
-    async fn connect(&self) -> Result<Server, Failure> {
-        self.handshake(self.dial().await?).await
+    /// Takes back what it gave, for the next request.
+    pub async fn take_back(&self, stream: Stream) {
+        // Without it, the next request makes a connection.
+        if let Ok(one) = One::open(stream).await {
+            self.keep(one);
+        }
     }
 
-    async fn handshake(&self, stream: ServerStream) -> Result<Server, Failure> {
-        let gate = Gate::new(stream);
-        let watch = gate.watch();
-        let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(true)
-            .handshake(TokioIo::new(gate))
-            .await
-            .map_err(|error| self.gone(error))?;
-        let (release, released) = oneshot::channel();
-        tokio::spawn(drive(connection, released));
-        Ok(Server {
-            sender,
-            watch,
-            release,
+    fn gone(&self, source: hyper::Error) -> Failure {
+        Failure::Gone {
+            authority: self.upstream.authority.clone(),
+            source,
+        }
+    }
+
+    /// A connection that is there already and takes the request.
+    async fn kept(&self) -> Option<Sender> {
+        if let Some(two) = self.shared() {
+            return Some(Sender::Two(two));
+        }
+        if self.multiplexed {
+            return self.ready().map(Sender::One);
+        }
+        // The one exchange of this client has ended, so its connection is ready now or in a moment, or gone.
+        let mut one = self.lock().one.pop()?;
+        one.sender.ready().await.is_ok().then_some(Sender::One(one))
+    }
+
+    /// A connection of HTTP/2 that lives and has a stream left.
+    fn shared(&self) -> Option<Two> {
+        let mut idle = self.lock();
+        idle.two.retain(|two| !two.sender.is_closed());
+        idle.two.iter().find(|two| two.is_free()).cloned()
+    }
+
+    fn ready(&self) -> Option<One> {
+        let mut idle = self.lock();
+        idle.one.retain(|one| !one.sender.is_closed());
+        let index = idle.one.iter().position(|one| one.sender.is_ready())?;
+        Some(idle.one.swap_remove(index))
+    }
+
+    fn keep(&self, one: One) {
+        let mut idle = self.lock();
+        if idle.one.iter().filter(|one| one.sender.is_ready()).count() < MAX_IDLE {
+            idle.one.push(one);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new connection, or one that another exchange has just made.
+    async fn open(&self) -> Result<Sender, Failure> {
+        if !self.multiplexed || !self.may_share() {
+            return self.connect().await;
+        }
+        let dialer = &self.upstream.dialer;
+        // Who has waited as long as a connection may take tries by itself, not one after the other.
+        let _opening = tokio::time::timeout(dialer.timeout, self.opening.lock()).await;
+        match self.shared() {
+            Some(two) => Ok(Sender::Two(two)),
+            None => self.connect().await,
+        }
+    }
+
+    /// Whether a new connection could turn out to be one of HTTP/2.
+    fn may_share(&self) -> bool {
+        let dialer = &self.upstream.dialer;
+        match dialer.http {
+            HttpChoice::One => false,
+            HttpChoice::Two => true,
+            // TLS agreed on the older version before.
+            HttpChoice::Auto => dialer.tls.is_some() && !self.lock().only_one,
+        }
+    }
+
+    async fn dial(&self, alpn: Alpn) -> Result<Dialed, Failure> {
+        let authority = || self.upstream.authority.clone();
+        let dialed = self.upstream.dialer.dial(alpn).await;
+        dialed.map_err(|error| match error {
+            DialError::Io(source) => Failure::Connect {
+                authority: authority(),
+                source,
+            },
+            DialError::Timeout(limit) => Failure::ConnectTimeout {
+                authority: authority(),
+                limit,
+            },
         })
     }
-}
 
-/// Drives a connection until the sender is dropped, the server closes it, or somebody wants its stream.
-async fn drive(
-    mut connection: Connection<TokioIo<Gate<ServerStream>>, RequestBody>,
-    released: oneshot::Receiver<oneshot::Sender<ServerStream>>,
-) {
-    tokio::select! {
-        biased;
-        Ok(give) = released => {
-            // Whoever asked is gone if the client is, and so may the server's connection.
-            let _ = give.send(connection.into_parts().io.into_inner().into_inner());
-        }
-        // The exchange sees every error it has.
-        ended = &mut connection => if let Err(error) = ended {
-            debug!(%error, "server connection ended");
-        }
+    async fn connect(&self) -> Result<Sender, Failure> {
+        let dialed = self.dial(Alpn::Any).await?;
+        let opened = if dialed.two {
+            self.open_two(dialed.stream).await.map(Sender::Two)
+        } else {
+            self.lock().only_one = true;
+            One::open(dialed.stream).await.map(Sender::One)
+        };
+        opened.map_err(|error| self.gone(error))
+    }
+
+    async fn open_two(&self, stream: Stream) -> hyper::Result<Two> {
+        let two = Two::open(stream).await?;
+        self.lock().two.push(two.clone());
+        Ok(two)
     }
 }

@@ -1,0 +1,101 @@
+//! Takes what was accepted or dialled. Gives one type for it, so that the path knows no kinds.
+//! Never boxes what is read and written for every message but TLS, whose state is large.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
+
+/// A connection as the system has it.
+#[derive(Debug)]
+pub enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connection as HTTP has it.
+#[derive(Debug)]
+pub enum Stream {
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+/// The same call on whatever stands inside.
+macro_rules! on {
+    ($enum:ident, $self:expr, $first:ident, $second:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            $enum::$first($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            $enum::$second($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+        }
+    };
+}
+
+macro_rules! stream {
+    ($enum:ident, $first:ident, $second:ident) => {
+        impl AsyncRead for $enum {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                on!($enum, self, $first, $second, stream => stream.poll_read(cx, buf))
+            }
+        }
+
+        impl AsyncWrite for $enum {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                on!($enum, self, $first, $second, stream => stream.poll_write(cx, buf))
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                on!($enum, self, $first, $second, stream => stream.poll_write_vectored(cx, bufs))
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                match self {
+                    Self::$first(stream) => stream.is_write_vectored(),
+                    Self::$second(stream) => stream.is_write_vectored(),
+                }
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                on!($enum, self, $first, $second, stream => stream.poll_flush(cx))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                on!($enum, self, $first, $second, stream => stream.poll_shutdown(cx))
+            }
+        }
+    };
+}
+
+stream!(Socket, Tcp, Unix);
+stream!(Stream, Plain, Tls);
+
+impl Stream {
+    /// The protocol that the TLS handshake agreed on, if there was one and it did.
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+}
