@@ -155,7 +155,11 @@ impl Settings {
                 },
                 connect_timeout: top.seconds("connect_timeout_seconds")?,
             },
-            admin: top.address("admin", top.switch("allow_public"))?,
+            admin: match mode {
+                // Nothing of it is listened to, so nothing in it can be wrong.
+                Mode::Stdio => None,
+                Mode::Http | Mode::Check => top.address("admin", top.switch("allow_public"))?,
+            },
             drain: Duration::from_secs(top.number("drain_seconds", 0)? as u64),
             hops,
             stdio,

@@ -473,6 +473,7 @@ fn the_admin_listener_is_none_by_default_and_loopback_by_default() {
     let admin = settings.admin.map(|address| address.to_string());
     assert_eq!(admin.as_deref(), Some("127.0.0.1:9"));
     let public = [("TOOLSPAN_ADMIN", "0.0.0.0:9")];
+    assert_eq!(World::new("", &public, &[]).load(Mode::Stdio).admin, None);
     let error = World::new(hop, &public, &[]).error(Mode::Http);
     assert!(
         error.starts_with("TOOLSPAN_ADMIN: 0.0.0.0:9 can be reached"),

@@ -118,6 +118,8 @@ async fn serve_exchanges(
     let mut stopping = false;
     let served = loop {
         tokio::select! {
+            // A request that has arrived by the time of the word to stop is answered.
+            biased;
             done = &mut serving => break done,
             () = stopped(stop), if !stopping => {
                 // No further request; the exchange that runs may end.
@@ -168,6 +170,7 @@ async fn serve_two(opened: Opened, client: &ClientInfo, hop: Service) {
         .serve_connection(io, service);
     let mut serving = std::pin::pin!(serving);
     note(tokio::select! {
+        biased;
         done = serving.as_mut() => done,
         () = stopped(&mut stop) => {
             serving.as_mut().graceful_shutdown();
