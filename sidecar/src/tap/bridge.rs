@@ -22,6 +22,7 @@ mod ids;
 mod legacy;
 mod lines;
 mod modern;
+mod params;
 mod request;
 mod routes;
 mod rules;

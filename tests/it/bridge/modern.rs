@@ -215,6 +215,17 @@ fn the_rules_of_the_new_transport_are_kept() {
         });
     let answer = unknown.post(&modern(&json!(1), "unknown/method", &json!({})));
     assert_eq!(code(&answer), (404, json!(-32601)));
+    let headers = [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "initialize"),
+    ];
+    let mut old = headers
+        .iter()
+        .fold(world.client(), |client, (name, value)| {
+            client.with(name, value)
+        });
+    let answer = old.post(&modern(&json!(1), "initialize", &json!({})));
+    assert_eq!(code(&answer), (404, json!(-32601)), "of another era");
     let note = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
     assert_eq!(unknown.post(note).status, 202);
 }

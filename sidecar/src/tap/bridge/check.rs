@@ -4,7 +4,9 @@
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::answer::{HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, Refusal, SERVER_ERROR};
+use super::answer::{
+    HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refusal, SERVER_ERROR,
+};
 use super::lines::range;
 use crate::frame::text::unescape;
 use crate::frame::{Message, Scanner, Shape, Slot};
@@ -109,6 +111,14 @@ pub(super) fn modern_request(
     message: &Message<'_>,
     body: &[u8],
 ) -> Result<(), Refusal> {
+    if message.text(Slot::Method).as_deref() == Some("initialize") {
+        // A child that serves both eras takes the one it hears of first, for all its callers.
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            METHOD_NOT_FOUND,
+            "Method not found: initialize",
+        ));
+    }
     for (slot, key) in [
         (Slot::MetaProtocolVersion, "protocolVersion"),
         (Slot::MetaClientCapabilities, "clientCapabilities"),
@@ -163,7 +173,7 @@ fn inside<'a>(body: &'a [u8], message: &Message<'_>, slot: Slot) -> &'a [u8] {
 }
 
 /// Whether a header says this text: plainly, or as base64 where the text would not survive as a header.
-fn says(header: &HeaderValue, text: &str) -> bool {
+pub(super) fn says(header: &HeaderValue, text: &str) -> bool {
     let header = header.as_bytes().trim_ascii();
     let encoded = header
         .strip_prefix(b"=?base64?")

@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
 use super::Bridge;
+use super::answer::{HEADER_MISMATCH, Refusal};
 use super::child::{Child, Gone};
 use super::events::{EventBody, Finish, Outlet, Owner};
 use super::ids::{self, Names};
+use super::params::Mirrors;
 use crate::clock;
 use crate::frame::line::Edit;
 use crate::frame::{Message, Shape, Slot};
@@ -46,6 +48,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 struct State {
     open: HashMap<u64, Open>,
+    /// What the child has said of its tools.
+    mirrors: Mirrors,
     last: u64,
     used: Instant,
     ended: Option<Exit>,
@@ -56,6 +60,7 @@ struct State {
 struct Open {
     names: Names,
     listens: bool,
+    lists_tools: bool,
     /// It asked for log messages, which say nothing of where they belong.
     logs: bool,
     key: Option<Key>,
@@ -108,6 +113,7 @@ impl Shared {
             max_pending: bridge.rules().settings.max_replay_bytes,
             state: Mutex::new(State {
                 open: HashMap::new(),
+                mirrors: Mirrors::default(),
                 last: 0,
                 used: clock::instant(),
                 ended: None,
@@ -152,6 +158,15 @@ impl Shared {
         self.lock().ended
     }
 
+    /// Whether the headers of a call say what its arguments say, as far as its tool is known.
+    fn check(&self, headers: &HeaderMap, call: &Message<'_>, body: &[u8]) -> Result<(), Refusal> {
+        let Some(tool) = call.whole_text(Slot::ParamsName) else {
+            return Ok(());
+        };
+        let checked = self.lock().mirrors.check(headers, &tool, body);
+        checked.map_err(|message| Refusal::new(StatusCode::BAD_REQUEST, HEADER_MISMATCH, message))
+    }
+
     /// Takes a request in: its number, what it will be answered with, and the edits that put the number in.
     fn ask(self: &Arc<Self>, message: &Message<'_>, body: &Bytes, key: Option<Key>) -> Asking {
         let (sender, first) = oneshot::channel();
@@ -160,9 +175,11 @@ impl Shared {
         state.last += 1;
         let number = state.last;
         let (names, edits) = ids::number(message, body, number);
+        let method = message.text(Slot::Method);
         let open = Open {
             names,
-            listens: message.text(Slot::Method).as_deref() == Some("subscriptions/listen"),
+            listens: method.as_deref() == Some("subscriptions/listen"),
+            lists_tools: method.as_deref() == Some("tools/list"),
             logs: message.shape(Slot::MetaLogLevel) != Shape::Absent,
             key,
             first: Some(sender),

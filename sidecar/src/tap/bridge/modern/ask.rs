@@ -36,14 +36,13 @@ pub(in crate::tap::bridge) async fn post(
     else {
         return Err(check::not_single());
     };
+    let named = |refusal: Refusal| Refusal {
+        id: Some(posted.body.slice(range(&message, Slot::Id))),
+        ..refusal
+    };
     match message.kind() {
         Kind::Request => {
-            check::modern_request(&parts.headers, &message, &posted.body).map_err(|refusal| {
-                Refusal {
-                    id: Some(posted.body.slice(range(&message, Slot::Id))),
-                    ..refusal
-                }
-            })?;
+            check::modern_request(&parts.headers, &message, &posted.body).map_err(named)?;
         }
         Kind::Notification => {}
         Kind::Response | Kind::Invalid => return Err(check::not_single()),
@@ -55,6 +54,11 @@ pub(in crate::tap::bridge) async fn post(
     };
     if message.kind() == Kind::Notification {
         return Ok(notify(bridge, &shared, &message, &posted).await);
+    }
+    if message.text(Slot::Method).as_deref() == Some("tools/call") {
+        shared
+            .check(&parts.headers, &message, &posted.body)
+            .map_err(named)?;
     }
     drop(messages);
     Ok(ask(bridge, client, &parts.headers, &shared, &posted).await)
@@ -68,14 +72,16 @@ fn caller(bridge: &Bridge, headers: &HeaderMap, message: &Message<'_>) -> Caller
     }
 }
 
-/// A cancel is not passed on: its id is one that the child does not know, and over HTTP a client cancels by leaving.
+/// Two are not passed on. The id of a cancel is one that the child does not know, and over HTTP a client cancels by
+/// leaving; the other belongs to the handshake of an era that the shared child is not in.
 async fn notify(
     bridge: &Bridge,
     shared: &Shared,
     message: &Message<'_>,
     posted: &Posted,
 ) -> Answer {
-    if message.text(Slot::Method).as_deref() == Some("notifications/cancelled") {
+    let method = message.text(Slot::Method);
+    if let Some("notifications/cancelled" | "notifications/initialized") = method.as_deref() {
         return empty(StatusCode::ACCEPTED);
     }
     let line = line(&posted.body, lines::place(message), &[]);

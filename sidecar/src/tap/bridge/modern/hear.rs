@@ -35,7 +35,7 @@ impl Hearer for Shared {
         bridge.count(scanned.as_ref());
         let Some(scanner) = scanned else { return };
         let single = scanner.messages().next().filter(|_| !scanner.is_batch());
-        let placed = single.and_then(|message| self.place(&bridge, &message));
+        let placed = single.and_then(|message| self.place(&bridge, &message, &line));
         match placed {
             Some(placed) => placed.deliver(&line).await,
             None => Counters::add(&bridge.counters.undelivered, 1),
@@ -82,7 +82,7 @@ impl Hearer for Shared {
 
 impl Shared {
     /// Observes a message and finds what to do with it; none when it belongs nowhere.
-    fn place(&self, bridge: &Bridge, message: &Message<'_>) -> Option<Placed> {
+    fn place(&self, bridge: &Bridge, message: &Message<'_>, line: &[u8]) -> Option<Placed> {
         let mut state = self.lock();
         match ids::belongs(message) {
             Belongs::Answer(number) => {
@@ -93,6 +93,9 @@ impl Shared {
                     return None;
                 };
                 state.used = clock::instant();
+                if open.lists_tools {
+                    state.mirrors.learn(line);
+                }
                 if let (Some(hop), Some(key)) = (bridge.hop(), &open.key) {
                     hop.answer(message, Some(key), clock::now());
                 }
