@@ -4,7 +4,7 @@
 Never guesses: each tool does what its name says. Its own spans go where OTEL_EXPORTER_OTLP_ENDPOINT points.
 
     mcp_server.py stdio
-    mcp_server.py http [--json] [--port-file FILE]     ends when standard input closes
+    mcp_server.py http [--json | --resumable] [--port-file FILE]     ends when standard input closes
     mcp_server.py sse [--port-file FILE]               the same over HTTP+SSE
 """
 
@@ -20,6 +20,7 @@ import threading
 from mcp import MCPError
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.streamable_http import EventMessage, EventStore
 
 from tracing_setup import start_tracing
 
@@ -74,6 +75,13 @@ async def progress(n: int, ctx: Context) -> str:
 
 
 @server.tool()
+async def polled(ctx: Context) -> str:
+    """End the stream of this call first: the client must come back for the answer."""
+    await ctx.close_sse_stream()
+    return "polled"
+
+
+@server.tool()
 def crash(code: int = 3) -> str:
     """End the server's process at once, without an answer."""
     os._exit(code)
@@ -89,6 +97,25 @@ def note() -> str:
 def greet(name: str = "you") -> str:
     """One prompt."""
     return f"Say hello to {name}."
+
+
+class Events(EventStore):
+    """Keeps every event of every stream, for clients that come back."""
+
+    def __init__(self):
+        self.kept = []
+
+    async def store_event(self, stream_id, message):
+        self.kept.append((stream_id, message))
+        return str(len(self.kept))
+
+    async def replay_events_after(self, last_event_id, send_callback):
+        last = int(last_event_id)
+        stream = self.kept[last - 1][0]
+        for number, (stream_id, message) in enumerate(self.kept[last:], last + 1):
+            if stream_id == stream and message is not None:
+                await send_callback(EventMessage(message, str(number)))
+        return stream
 
 
 async def serve_app(app, port_file):
@@ -125,6 +152,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("transport", choices=["stdio", "http", "sse"])
     parser.add_argument("--json", action="store_true", help="answer with JSON instead of SSE")
+    parser.add_argument("--resumable", action="store_true", help="keep events, so that streams can be resumed")
     parser.add_argument("--port-file", type=pathlib.Path)
     parser.add_argument("--service-name", default="fixture-server")
     args = parser.parse_args()
@@ -136,7 +164,9 @@ def main():
         elif args.transport == "sse":
             asyncio.run(serve_app(server.sse_app(), args.port_file))
         else:
-            asyncio.run(serve_app(server.streamable_http_app(json_response=args.json), args.port_file))
+            events = Events() if args.resumable else None
+            app = server.streamable_http_app(json_response=args.json, event_store=events, retry_interval=50)
+            asyncio.run(serve_app(app, args.port_file))
     finally:
         if provider is not None:
             provider.shutdown()
