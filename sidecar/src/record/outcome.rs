@@ -29,7 +29,7 @@ pub enum Outcome {
     Unreachable,
     /// HTTP status 504.
     TimedOut,
-    /// The server answered, but in a form we cannot read: another encoding than gzip, or on another stream.
+    /// The server answered, but in a form we cannot read: another encoding than gzip and deflate, or on another stream.
     Unread,
     /// An answer that is no JSON-RPC.
     Malformed,
