@@ -1,5 +1,7 @@
 //! Takes children that come, die and are forgotten. Gives that none of them is left, and that nobody waits in vain.
 
+use tests::fleet::Fleet;
+
 use super::*;
 
 #[test]
@@ -90,20 +92,23 @@ fn our_own_end_ends_what_is_open() {
 
 #[test]
 fn many_sessions_leave_nothing_behind() {
-    let world = World::start(&[], &[]);
+    // A shell starts faster than an interpreter.
+    let initialized = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
+    let script = format!("read -r line; echo '{initialized}'; exec cat");
+    let proxy = Proxy::serving(&["sh", "-c", &script], &[], &[]);
     let children = || {
-        let path = format!("/proc/{0}/task/{0}/children", world.proxy.id());
+        let path = format!("/proc/{0}/task/{0}/children", proxy.id());
         let text = std::fs::read_to_string(path).expect("the sidecar runs");
         text.split_whitespace().count()
     };
     let descriptors = || {
-        let folder = format!("/proc/{}/fd", world.proxy.id());
+        let folder = format!("/proc/{}/fd", proxy.id());
         std::fs::read_dir(folder).expect("the sidecar runs").count()
     };
     let before = descriptors();
     for _ in 0..10 {
         let mut sessions: Vec<_> = (0..20)
-            .map(|_| world.client().initialize("2025-06-18"))
+            .map(|_| Client::to(proxy.address()).initialize("2025-06-18"))
             .collect();
         for session in &mut sessions {
             assert_eq!(session.send("DELETE", "/mcp", &[]).status, 200);
@@ -116,4 +121,53 @@ fn many_sessions_leave_nothing_behind() {
         // The connection to the collector may have come since.
         (descriptors() <= before + 3).then_some(())
     });
+}
+
+#[test]
+fn a_reload_leaves_sessions_alone_and_a_removed_hop_ends_them() {
+    let python = programs::python();
+    let script = programs::python_script("stdio_child.py");
+    let hop = |more: &str| {
+        format!(
+            "[[hop]]\nname = \"tools\"\nlisten = \"127.0.0.1:0\"\ncommand = [{:?}, {:?}]\n{more}",
+            argument(&python),
+            argument(&script)
+        )
+    };
+    let fleet = Fleet::start(&hop(""));
+    let mut client = Client::to(fleet.hop("tools")).initialize("2025-06-18");
+    let child = pid(&mut client);
+    let reloaded = fleet.reload(&hop("mcp_path = \"/tools\"\n"));
+    assert_eq!(reloaded["changed"], "[\"tools\"]", "{reloaded}");
+    assert_eq!(
+        client.send("DELETE", "/mcp", &[]).status,
+        404,
+        "its place is another"
+    );
+    let headers = client.headers.clone();
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (&**n, &**v)).collect();
+    let body = call(&json!(1), "pid", &json!({}));
+    let answer = client
+        .http
+        .post("/tools", &headers, body.as_bytes())
+        .unwrap();
+    assert_eq!(messages(&answer)[0]["result"]["pid"], child);
+    // Its connection stays open; what is idle on it ends all the same.
+    let _reloaded = fleet.reload(
+        "drain_seconds = 1\n[[hop]]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://127.0.0.1:1\"\n",
+    );
+    wait_until_gone(child);
+}
+
+#[test]
+fn switched_off_it_bridges_and_does_nothing_else() {
+    let world = World::start(&[], &[("TOOLSPAN_DISABLED", "1")]);
+    let mut client = world
+        .client()
+        .initialize("2025-06-18")
+        .with("traceparent", PARENT);
+    let body = call(&json!(1), "line", &json!({}));
+    let answer = client.post(&body);
+    assert_eq!(messages(&answer)[0]["result"]["line"], body);
+    assert_eq!(world.otlp.received().attempts, 0);
 }

@@ -170,7 +170,7 @@ fn wake(mut state: MutexGuard<'_, State>) {
 #[derive(Debug)]
 pub(super) enum Owner {
     /// A stream of a Streamable HTTP session, which may be resumed.
-    Stream(Arc<Session>),
+    Stream(Arc<Session>, u64),
     /// The one stream of an HTTP+SSE session.
     Session(Arc<Session>),
     /// A request of the newest protocol: its end is a cancel.
@@ -236,7 +236,7 @@ impl Drop for EventBody {
         drop(state);
         self.outlet.room.notify_waiters();
         match &self.owner {
-            Owner::Stream(session) => session.client_left(),
+            Owner::Stream(session, stream) => session.client_left(*stream),
             Owner::Session(session) if !finished => session.stream_left(),
             Owner::Session(_) => {}
             Owner::Request(asked) => asked.leave(),

@@ -21,7 +21,7 @@ use super::request::Place;
 use super::routes::{Routes, STANDALONE};
 use crate::clock;
 use crate::counters::Counters;
-use crate::frame::{Kind, Message, Scanner};
+use crate::frame::{Kind, Message, Scanner, Slot};
 use crate::record::{Outcome, Tenant, TenantSource};
 use crate::session::{Peers, Scope};
 use crate::tap::stdio::guard::Exit;
@@ -174,7 +174,11 @@ impl Session {
         state.last_stream += 1;
         let stream = state.last_stream;
         for message in requests(scanner) {
-            state.routes.open(&message, stream);
+            let over = state.routes.open(&message, stream);
+            let over = over.and_then(|over| state.streams.remove(&over));
+            if let Some(outlet) = over {
+                outlet.finish(Finish::Done);
+            }
         }
         let mut first = Vec::new();
         if state.version.as_deref().is_some_and(|v| v >= PRIMED_SINCE) {
@@ -183,7 +187,7 @@ impl Session {
         }
         let outlet = Outlet::new(self.max_pending);
         state.streams.insert(stream, Arc::clone(&outlet));
-        outlet.attach(first, 0, Owner::Stream(Arc::clone(self)))
+        outlet.attach(first, 0, Owner::Stream(Arc::clone(self), stream))
     }
 
     /// Notes the requests of a client whose answers all go to one stream.
@@ -204,7 +208,8 @@ impl Session {
         }
         let missed = state.history.missed(STANDALONE);
         let up_to = state.last_event;
-        Some(outlet.attach(missed, up_to, Owner::Stream(Arc::clone(self))))
+        let owner = Owner::Stream(Arc::clone(self), STANDALONE);
+        Some(outlet.attach(missed, up_to, owner))
     }
 
     /// The stream of an HTTP+SSE session, which begins with the place to POST to.
@@ -229,12 +234,34 @@ impl Session {
         });
         let unseen = state.history.after(last);
         let up_to = state.last_event;
-        Some(outlet.attach(unseen, up_to, Owner::Stream(Arc::clone(self))))
+        let owner = Owner::Stream(Arc::clone(self), last.stream);
+        Some(outlet.attach(unseen, up_to, owner))
+    }
+
+    /// The client waits no more for what these notifications cancel.
+    pub fn cancel(&self, scanner: &Scanner) {
+        let cancels = scanner.messages().filter(|message| {
+            message.kind() == Kind::Notification
+                && message.text(Slot::Method).as_deref() == Some("notifications/cancelled")
+        });
+        for id in cancels.filter_map(|message| message.id_in(Slot::ParamsRequestId)) {
+            let mut state = self.lock();
+            let Some(stream) = state.routes.cancel(&id) else {
+                continue;
+            };
+            let outlet = state.streams.get(&stream);
+            let read = outlet.is_some_and(|outlet| outlet.is_attached());
+            if stream == STANDALONE || !read {
+                state.abandon(stream);
+            }
+        }
     }
 
     /// A client has left one of its streams.
-    pub fn client_left(&self) {
-        self.lock().used = clock::instant();
+    pub fn client_left(&self, stream: u64) {
+        let mut state = self.lock();
+        state.used = clock::instant();
+        state.abandon(stream);
     }
 
     /// The client has left the one stream it has.
@@ -305,6 +332,13 @@ impl Session {
 }
 
 impl State {
+    /// Forgets what nobody waits for on a stream, and the stream with it.
+    fn abandon(&mut self, stream: u64) {
+        if self.routes.abandon(stream) && stream != STANDALONE {
+            self.streams.remove(&stream);
+        }
+    }
+
     fn next_event(&mut self, stream: u64) -> EventId {
         self.last_event += 1;
         EventId {

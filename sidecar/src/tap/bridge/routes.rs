@@ -23,6 +23,7 @@ struct Open {
     token: Option<Id>,
     /// Later requests have higher numbers.
     number: u64,
+    cancelled: bool,
 }
 
 /// What the end of a request means for its stream.
@@ -34,8 +35,10 @@ pub(super) struct Closed {
 }
 
 impl Routes {
-    pub fn open(&mut self, message: &Message<'_>, stream: u64) {
-        let Some(id) = message.id() else { return };
+    /// Opens a request. Gives a stream that is over by it: that of an older request with the same id, if it has no other.
+    pub fn open(&mut self, message: &Message<'_>, stream: u64) -> Option<u64> {
+        let id = message.id()?;
+        let older = self.close(&id);
         let token = message.id_in(Slot::MetaProgressToken);
         if let Some(token) = &token {
             self.tokens.insert(token.clone(), id.clone());
@@ -45,8 +48,27 @@ impl Routes {
             stream,
             token,
             number: self.opened,
+            cancelled: false,
         };
         self.open.insert(id, open);
+        let older = older.filter(|older| older.last && older.stream != stream);
+        older.map(|older| older.stream)
+    }
+
+    /// The client does not wait for the answer any more, which may come all the same. Gives its stream.
+    pub fn cancel(&mut self, id: &Id) -> Option<u64> {
+        let open = self.open.get_mut(id)?;
+        open.cancelled = true;
+        Some(open.stream)
+    }
+
+    /// Nobody reads a stream any more: forgets the requests on it that were cancelled. True when none is left.
+    pub fn abandon(&mut self, stream: u64) -> bool {
+        let cancelled = |open: &Open| open.stream == stream && open.cancelled;
+        self.open.retain(|_, open| !cancelled(open));
+        let open = &self.open;
+        self.tokens.retain(|_, id| open.contains_key(id));
+        !self.open.values().any(|open| open.stream == stream)
     }
 
     pub fn close(&mut self, id: &Id) -> Option<Closed> {

@@ -64,6 +64,7 @@ pub(super) async fn post(
         &posted,
         session.place(),
     );
+    session.cancel(&posted.scanner);
     session.open_requests(&posted.scanner);
     if send(&session, &posted, &observed).await.is_err() {
         session.over().await;

@@ -56,6 +56,7 @@ pub(super) async fn post(
         &posted,
         session.place(),
     );
+    session.cancel(&posted.scanner);
     let stream = requests.then(|| session.open_stream(&posted.scanner));
     if send(&session, &posted, &observed).await.is_err() {
         session.over().await;

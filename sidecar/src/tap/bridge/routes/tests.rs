@@ -70,3 +70,27 @@ fn a_stream_is_done_when_all_of_its_batch_is_answered() {
     assert_eq!(routes.close(&number("1")), None);
     assert!(routes.is_empty());
 }
+
+#[test]
+fn a_cancelled_request_is_forgotten_once_nobody_reads_its_stream() {
+    let mut routes = Routes::default();
+    open(&mut routes, r#"{"id":1,"method":"a"}"#, 11);
+    open(&mut routes, r#"{"id":2,"method":"b"}"#, 11);
+    assert_eq!(routes.cancel(&number("1")), Some(11));
+    assert_eq!(routes.cancel(&number("9")), None);
+    assert!(!routes.abandon(11), "the other one is waited for");
+    assert_eq!(routes.close(&number("1")), None);
+    routes.cancel(&number("2"));
+    assert!(routes.abandon(11));
+    assert!(routes.is_empty());
+}
+
+#[test]
+fn a_second_request_with_an_open_id_ends_the_stream_of_the_first() {
+    let mut routes = Routes::default();
+    let scanner = scan(br#"{"id":1,"method":"a"}"#).unwrap();
+    let message = scanner.messages().next().unwrap();
+    assert_eq!(routes.open(&message, 11), None);
+    assert_eq!(routes.open(&message, 12), Some(11));
+    assert_eq!(routes.open(&message, 12), None);
+}
