@@ -10,6 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::record::HopResource;
+use crate::tap::http::Bounds;
 use crate::tenant::TenantRule;
 
 mod ends;
@@ -154,6 +155,13 @@ impl Settings {
                     seconds => Some(Duration::from_secs(seconds as u64)),
                 },
                 connect_timeout: top.seconds("connect_timeout_seconds")?,
+                max_connections: top.number("max_connections", 1)?,
+                bounds: Bounds {
+                    max_header_bytes: top.number("max_header_bytes", 1024)?,
+                    header_timeout: top.seconds("header_timeout_seconds")?,
+                    body_idle: top.seconds("body_idle_seconds")?,
+                    write_idle: top.seconds("write_idle_seconds")?,
+                },
             },
             admin: match mode {
                 // Nothing of it is listened to, so nothing in it can be wrong.

@@ -43,6 +43,49 @@ impl DropReason {
     }
 }
 
+/// Why a client was not served: its request never became one, or it was too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// A head that is no HTTP.
+    Unparsable,
+    /// Two lengths, a bad one, or a coding that hides it.
+    Length,
+    BareReturn,
+    TooLarge,
+    /// A page of a site that is not in `allowed_origins`.
+    Origin,
+    SlowHead,
+    SlowBody,
+    SlowReader,
+}
+
+impl Refusal {
+    pub const ALL: [Self; 8] = [
+        Self::Unparsable,
+        Self::Length,
+        Self::BareReturn,
+        Self::TooLarge,
+        Self::Origin,
+        Self::SlowHead,
+        Self::SlowBody,
+        Self::SlowReader,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unparsable => "unparsable",
+            Self::Length => "length",
+            Self::BareReturn => "bare_return",
+            Self::TooLarge => "too_large",
+            Self::Origin => "origin",
+            Self::SlowHead => "slow_head",
+            Self::SlowBody => "slow_body",
+            Self::SlowReader => "slow_reader",
+        }
+    }
+}
+
 /// All counts of one process.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -70,6 +113,9 @@ pub struct Counters {
     pub reloads_failed: AtomicU64,
     /// Set when the hops have got another tenant while we run: the counts are nobody's in particular from then on.
     pub mixed_tenants: AtomicBool,
+    /// Times that accepting waited because `max_connections` were open.
+    pub connections_waited: AtomicU64,
+    refused: [AtomicU64; Refusal::ALL.len()],
     dropped: [AtomicU64; DropReason::ALL.len()],
     not_injected: [AtomicU64; NotInjected::ALL.len()],
 }
@@ -82,6 +128,15 @@ impl Counters {
     #[must_use]
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
+    }
+
+    pub fn refuse(&self, why: Refusal) {
+        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn refused(&self, why: Refusal) -> u64 {
+        self.refused[why as usize].load(Ordering::Relaxed)
     }
 
     pub fn drop_calls(&self, reason: DropReason, n: u64) {
@@ -161,6 +216,11 @@ pub const SUMS: &[Sum] = &[
         description: "Answers to no open call",
         field: |c| &c.late_answers,
     },
+    Sum {
+        name: names::CONNECTIONS_WAITED,
+        description: "Times that accepting waited for room",
+        field: |c| &c.connections_waited,
+    },
 ];
 
 /// Every count with a label.
@@ -181,6 +241,15 @@ pub const PARTS: &[Parts] = &[
         values: |c| {
             let of = |reason: NotInjected| (reason.as_str(), c.not_injected(reason));
             NotInjected::ALL.into_iter().map(of).collect()
+        },
+    },
+    Parts {
+        name: names::CLIENTS_REFUSED,
+        description: "Clients that were not served, by reason",
+        label: names::REASON,
+        values: |c| {
+            let of = |why: Refusal| (why.as_str(), c.refused(why));
+            Refusal::ALL.into_iter().map(of).collect()
         },
     },
     Parts {

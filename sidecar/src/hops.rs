@@ -19,7 +19,7 @@ use crate::counters::Gauge;
 use crate::record::{HopInfo, Outcome};
 use crate::session::Hop;
 use crate::switches::{Switch, Switches};
-use crate::tap::http::{Door, Front, Service, end_idle_sessions, serve};
+use crate::tap::http::{Door, Front, Room, Service, end_idle_sessions, serve};
 use crate::wire::{Address, Listener};
 use ready::{Behind, Ready};
 
@@ -69,6 +69,8 @@ pub struct Hops {
     board: Arc<Board>,
     /// `TOOLSPAN_DISABLED`: bytes pass, and nothing else happens.
     disabled: bool,
+    /// What the connections of all hops share.
+    room: Arc<Room>,
     running: Vec<Running>,
     /// Hops that were removed, until their streams have ended.
     draining: JoinSet<()>,
@@ -81,12 +83,18 @@ impl Hops {
     /// When an address cannot be bound or a port file not be written; then nobody was answered.
     pub async fn start(settings: &Settings, board: Arc<Board>) -> anyhow::Result<Self> {
         let mut hops = Self {
+            room: Arc::new(Room::new(
+                settings.limits.max_connections,
+                Arc::clone(&board.counters),
+            )),
             board,
             disabled: settings.disabled,
             running: Vec::new(),
             draining: JoinSet::new(),
         };
-        let all: Result<_, _> = told(settings).map(Ready::new).collect();
+        let all: Result<_, _> = told(settings)
+            .map(|told| Ready::new(told, &hops.room))
+            .collect();
         let bound = bind_all(all?).await?;
         for hop in bound {
             hops.serve(hop);
@@ -149,7 +157,7 @@ impl Hops {
         let mut changes = Changes::default();
         let (mut renewed, mut new) = (Vec::new(), Vec::new());
         for told in told(settings) {
-            let ready = Ready::new(told)?;
+            let ready = Ready::new(told, &self.room)?;
             match self.running.iter().position(|hop| hop.is_at(&ready.told)) {
                 Some(index) => renewed.push((index, ready)),
                 None => new.push(ready),

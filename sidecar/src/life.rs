@@ -175,6 +175,10 @@ fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ),
         ("log_file, log_format and log_level", log(old) != log(new)),
         ("admin", old.admin != new.admin),
+        (
+            "max_connections",
+            old.limits.max_connections != new.limits.max_connections,
+        ),
     ]
     .into_iter()
     .filter_map(|(name, differs)| differs.then_some(name))

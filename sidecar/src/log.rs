@@ -20,7 +20,7 @@ mod file;
 mod stderr;
 
 use crate::config::{LogFormat, LogSettings};
-use crate::counters::{Counters, DropReason};
+use crate::counters::{Counters, DropReason, Refusal};
 use crate::record::NotInjected;
 use file::LogFile;
 use stderr::Stderr;
@@ -154,6 +154,11 @@ pub fn summary(counters: &Counters) {
         malformed = Counters::get(&counters.malformed),
         late_answers = Counters::get(&counters.late_answers),
         undelivered = Counters::get(&counters.undelivered),
+        clients_refused = Refusal::ALL
+            .into_iter()
+            .map(|why| counters.refused(why))
+            .sum::<u64>(),
+        connections_waited = Counters::get(&counters.connections_waited),
         tenant_unknown = Counters::get(&counters.tenant_unknown),
         unreadable = Counters::get(&counters.unreadable),
         not_injected_too_large = skipped(NotInjected::TooLarge),

@@ -2,8 +2,10 @@
 //! Never lets one kind stand for another: each peer speaks exactly one, and says what it was spoken to with.
 
 mod chain;
+mod limits;
 mod many;
 mod matrix;
+mod refusals;
 mod secrets;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::export::ExportSettings;
 use crate::record::{HopResource, Side};
+use crate::tap::http::Bounds;
 use crate::tenant::TenantRule;
 use crate::wire::tls::{ClientFiles, ServerFiles};
 use crate::wire::{Address, Endpoint, HttpChoice};
@@ -52,6 +53,9 @@ pub struct Limits {
     /// After so long a session that nobody uses is over; none for never.
     pub session_idle: Option<Duration>,
     pub connect_timeout: Duration,
+    pub max_connections: usize,
+    /// What one connection of a client may cost.
+    pub bounds: Bounds,
 }
 
 /// What hops of both kinds have.

@@ -11,7 +11,7 @@ use crate::admin::Board;
 use crate::config::{self, BridgeSettings, Server};
 use crate::session::Hop;
 use crate::tap::bridge::{self, Bridge};
-use crate::tap::http::{Door, Front, Proxy, Upstream};
+use crate::tap::http::{Door, Front, Proxy, Room, Upstream};
 use crate::wire::tls::{self, TlsError};
 use crate::wire::{Address, Dialer};
 
@@ -32,7 +32,7 @@ pub(super) enum Behind {
 
 impl Ready {
     /// Reads certificates and keys.
-    pub fn new(told: Told) -> anyhow::Result<Self> {
+    pub fn new(told: Told, room: &Arc<Room>) -> anyhow::Result<Self> {
         let name = &told.hop.name;
         let server = told.hop.tls.clone().map(tls::Server::new).transpose();
         let server = server.with_context(|| format!("hop {name}: TLS towards clients"))?;
@@ -44,6 +44,8 @@ impl Ready {
         };
         let door = Arc::new(Door {
             tls: server.map(Arc::new),
+            bounds: told.limits.bounds,
+            room: Arc::clone(room),
         });
         Ok(Self { told, door, behind })
     }

@@ -78,6 +78,8 @@ pub const INJECTION_SKIPPED: &str = "toolspan.not_injected";
 pub const TENANT_UNKNOWN: &str = "toolspan.tenant.unknown";
 pub const ANSWERS_LATE: &str = "toolspan.answers.late";
 pub const EXPORTS: &str = "toolspan.exports";
+pub const CLIENTS_REFUSED: &str = "toolspan.clients.refused";
+pub const CONNECTIONS_WAITED: &str = "toolspan.connections.waited";
 pub const RELOADS: &str = "toolspan.reloads";
 pub const RESULT: &str = "result";
 

@@ -18,8 +18,10 @@ mod convert;
 mod decode;
 mod exchange;
 mod gate;
+mod guard;
 mod handover;
 pub(super) mod headers;
+mod heads;
 mod idle;
 mod limits;
 mod onward;
@@ -27,6 +29,7 @@ mod origin;
 mod place;
 mod relay;
 mod request;
+mod room;
 mod server;
 mod upstream;
 mod websocket;
@@ -49,8 +52,10 @@ use crate::wire::Listener;
 
 use body::ResponseBody;
 pub use connection::Door;
+pub use guard::Bounds;
 pub use idle::end_idle_sessions;
 use onward::Onward;
+pub use room::Room;
 use upstream::Link;
 pub use upstream::Upstream;
 
@@ -194,14 +199,15 @@ pub async fn serve(listener: Listener, service: Service) {
     let mut stop = service.stop.clone();
     let mut connections = JoinSet::new();
     loop {
+        let room = Arc::clone(&service.doors.borrow().room);
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = room.accept(&listener) => accepted,
             () = stopped(&mut stop) => break,
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((socket, address)) => {
-                connections.spawn(connection::run(socket, address, service.clone()));
+            Ok((socket, address, place)) => {
+                connections.spawn(connection::run(socket, address, place, service.clone()));
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection");

@@ -12,32 +12,37 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::debug;
 
-use super::first::{FirstRead, recognise};
+use super::first::recognise;
 use super::gate::Gate;
+use super::guard::{Bounds, Guard};
 use super::handover::Handover;
 use super::onward::Onward;
 use super::relay::Relay;
+use super::room::{Place, Room};
 use super::upstream::Link;
 use super::{ClientInfo, Conversations, Service, is_stopped, limits, stopped};
+use crate::counters::{Counters, Refusal};
 use crate::wire::tls;
 use crate::wire::{Socket, Stream};
 
 /// How connections of a listener are treated.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Door {
     pub tls: Option<Arc<tls::Server>>,
+    pub bounds: Bounds,
+    pub room: Arc<Room>,
 }
 
 /// A connection whose protocol is known.
 struct Opened {
-    stream: Stream,
-    first: Bytes,
+    stream: Guard<Stream>,
     two: bool,
 }
 
-pub(super) async fn run(socket: Socket, address: Option<SocketAddr>, hop: Service) {
+pub(super) async fn run(socket: Socket, address: Option<SocketAddr>, _place: Place, hop: Service) {
     let mut stop = hop.stop.clone();
     let connections = Arc::clone(&hop.connections);
     let _open = connections.hold();
@@ -65,28 +70,30 @@ pub(super) async fn run(socket: Socket, address: Option<SocketAddr>, hop: Servic
 
 async fn open(socket: Socket, door: &Door) -> io::Result<Opened> {
     let mut stream = match &door.tls {
-        Some(tls) => tls.accept(socket).await?,
+        Some(tls) => timeout(door.bounds.header_timeout, tls.accept(socket)).await??,
         None => Stream::Plain(socket),
     };
-    if let Some(agreed) = stream.alpn() {
-        let two = agreed == tls::H2;
-        return Ok(Opened {
-            stream,
-            first: Bytes::new(),
-            two,
-        });
-    }
-    let (first, two) = recognise(&mut stream).await?;
-    Ok(Opened { stream, first, two })
+    let (first, two) = match stream.alpn() {
+        Some(agreed) => (Bytes::new(), agreed == tls::H2),
+        None => recognise(&mut stream, door.bounds.header_timeout).await?,
+    };
+    let counters = Arc::clone(&door.room.counters);
+    let stream = if two {
+        Guard::of_frames(stream, first, door.bounds, counters)
+    } else {
+        Guard::new(stream, first, door.bounds, counters)
+    };
+    Ok(Opened { stream, two })
 }
 
 /// Serves exchanges and event streams that are idle in turn, until the connection ends.
 async fn serve_one(opened: Opened, client: &ClientInfo, hop: Service) {
     let (conversations, mut stop) = (Conversations::new(hop.fronts, false), hop.stop);
-    let mut next = Some((opened.stream, opened.first));
+    let counters = Arc::clone(&hop.doors.borrow().room.counters);
+    let mut next = Some((opened.stream, Bytes::new()));
     while let Some((stream, first)) = next.take() {
         let gate = Gate::after(stream, first);
-        let serving = serve_exchanges(gate, client, &conversations, &mut stop);
+        let serving = serve_exchanges(gate, client, &conversations, &counters, &mut stop);
         // In a box, so that a relay does not keep the room that it needed.
         let Some((relay, link)) = Box::pin(serving).await else {
             return;
@@ -102,11 +109,12 @@ async fn serve_one(opened: Opened, client: &ClientInfo, hop: Service) {
 
 /// Serves one exchange after another, until the connection ends, or an event stream on it is idle.
 async fn serve_exchanges(
-    gate: Gate<Stream>,
+    gate: Gate<Guard<Stream>>,
     client: &ClientInfo,
     conversations: &Conversations,
+    counters: &Counters,
     stop: &mut watch::Receiver<bool>,
-) -> Option<(Relay<Stream, Stream>, Arc<Link>)> {
+) -> Option<(Relay<Guard<Stream>, Stream>, Arc<Link>)> {
     let (watch, handover) = (gate.watch(), Arc::new(Handover::default()));
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Arc::clone(&handover));
@@ -140,12 +148,30 @@ async fn serve_exchanges(
     match (served, client.onward.take()) {
         (Ok(()), Some(goes_on)) => {
             let parts = serving.into_parts();
-            let stream = parts.io.into_inner().into_inner();
+            // What the client says from here on is no HTTP.
+            let stream = parts.io.into_inner().into_inner().into_inner();
             goes_on(Box::new(Gate::after(stream, parts.read_buf))).await;
         }
-        (served, _) => note(served),
+        (served, _) => {
+            let guard = serving.into_parts().io.into_inner().into_inner();
+            if let Err(error) = &served
+                && !guard.has_refused()
+            {
+                count_refusal(error, counters);
+            }
+            note(served);
+        }
     }
     None
+}
+
+/// What the HTTP library refused by itself.
+fn count_refusal(error: &hyper::Error, counters: &Counters) {
+    if error.is_parse_too_large() {
+        counters.refuse(Refusal::TooLarge);
+    } else if error.is_parse() {
+        counters.refuse(Refusal::Unparsable);
+    }
 }
 
 /// A peer that goes away is no failure of ours; its calls have their end.
@@ -156,18 +182,20 @@ fn note(served: hyper::Result<()>) {
 }
 
 async fn serve_two(opened: Opened, client: &ClientInfo, hop: Service) {
+    let bounds = hop.doors.borrow().bounds;
+    let max_header_bytes = u32::try_from(bounds.max_header_bytes).unwrap_or(u32::MAX);
     let (conversations, mut stop) = (Conversations::new(hop.fronts, true), hop.stop);
     let service = service_fn(|request| conversations.current().answer(client.clone(), request));
-    let io = TokioIo::new(FirstRead::new(opened.stream, opened.first));
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::MAX_STREAMS)
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)
         .max_send_buf_size(limits::SEND_BUFFER)
+        .max_header_list_size(max_header_bytes)
         .keep_alive_interval(limits::PING_EVERY)
         .keep_alive_timeout(limits::PING_ANSWER)
-        .serve_connection(io, service);
+        .serve_connection(TokioIo::new(opened.stream), service);
     let mut serving = std::pin::pin!(serving);
     note(tokio::select! {
         biased;

@@ -1,14 +1,16 @@
-//! Takes the first bytes of a connection. Gives the HTTP version that they begin, and the bytes again.
+//! Takes the first bytes of a connection. Gives the HTTP version that they begin, and the bytes.
 //! Never reads further than it takes to tell, and holds no buffer while nothing has come.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::timeout;
 
 /// What a client of HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -17,10 +19,13 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FIRST_READ: usize = 4096;
 
 /// The bytes that tell, and whether they begin HTTP/2.
-pub(super) async fn recognise(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(Bytes, bool)> {
+pub(super) async fn recognise(
+    stream: &mut (impl AsyncRead + Unpin),
+    limit: Duration,
+) -> io::Result<(Bytes, bool)> {
     let mut first = read(stream).await?;
     while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
-        let more = read(stream).await?;
+        let more = timeout(limit, read(stream)).await??;
         if more.is_empty() {
             break;
         }
@@ -43,69 +48,13 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
     .await
 }
 
-/// A stream that gives its first bytes once more.
-#[derive(Debug)]
-pub(super) struct FirstRead<S> {
-    stream: S,
-    first: Bytes,
-}
-
-impl<S> FirstRead<S> {
-    pub(super) fn new(stream: S, first: Bytes) -> Self {
-        Self { stream, first }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for FirstRead<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let fits = self.first.len().min(buf.remaining());
-        buf.put_slice(&self.first.split_to(fits));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for FirstRead<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
 
     async fn seen(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
         let (mut client, mut server) = duplex(64);
@@ -116,12 +65,9 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let (first, two) = recognise(&mut server).await.unwrap();
-        let mut all = Vec::new();
-        FirstRead::new(server, first)
-            .read_to_end(&mut all)
-            .await
-            .unwrap();
+        let (first, two) = recognise(&mut server, LIMIT).await.unwrap();
+        let mut all = first.to_vec();
+        server.read_to_end(&mut all).await.unwrap();
         client.await.unwrap();
         (all, two)
     }
