@@ -52,6 +52,8 @@ struct State {
     mirrors: Mirrors,
     last: u64,
     used: Instant,
+    /// We asked it to end.
+    asked: bool,
     ended: Option<Exit>,
 }
 
@@ -116,6 +118,7 @@ impl Shared {
                 mirrors: Mirrors::default(),
                 last: 0,
                 used: clock::instant(),
+                asked: false,
                 ended: None,
             }),
         }
@@ -135,7 +138,11 @@ impl Shared {
         if let Some(bridge) = self.bridge.upgrade() {
             bridge.forget_caller(self);
         }
-        let open = std::mem::take(&mut self.lock().open);
+        let open = {
+            let mut state = self.lock();
+            state.asked = true;
+            std::mem::take(&mut state.open)
+        };
         self.child.end();
         for open in open.into_values() {
             open.outlet.finish(Finish::Cut);

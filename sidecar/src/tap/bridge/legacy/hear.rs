@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{Initialized, Session, State, Why};
 use crate::clock;
@@ -79,7 +79,9 @@ impl Hearer for Session {
     }
 
     fn ended(self: &Arc<Self>, exit: Exit) {
-        info!(?exit, "the command of a session has ended");
+        if Session::ended(self).is_none() {
+            warn!(?exit, "the command of a session has ended by itself");
+        }
         self.end(Why::Child(exit));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{First, Open, Shared, State};
 use crate::clock;
@@ -65,8 +65,10 @@ impl Hearer for Shared {
     }
 
     fn ended(self: &Arc<Self>, exit: Exit) {
-        info!(?exit, "the command of a caller has ended");
         let mut state = self.lock();
+        if !state.asked {
+            warn!(?exit, "the command of a caller has ended by itself");
+        }
         state.ended = Some(exit);
         let open = std::mem::take(&mut state.open);
         drop(state);
