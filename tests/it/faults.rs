@@ -11,6 +11,7 @@ use tests::http_wire::{read_body, read_head, write_message};
 use tests::otlp::{Mode, Receiver};
 use tests::sidecar::Proxy;
 
+mod bridge;
 mod cut;
 mod disk;
 mod exports;

@@ -88,8 +88,13 @@ struct Asking {
 /// The first that a child says for a request decides what the answer is.
 #[derive(Debug)]
 pub(super) enum First {
-    Answer { status: StatusCode, json: Bytes },
+    Answer {
+        status: StatusCode,
+        json: Bytes,
+    },
     Events,
+    /// More than may be held.
+    TooLarge,
 }
 
 /// A request at the child, from the side of its client.

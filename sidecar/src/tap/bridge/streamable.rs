@@ -114,7 +114,7 @@ pub(super) fn ending(command: &str, exit: Option<Exit>) -> String {
         Some(Exit::Signal(signal)) => {
             format!("{command} was ended by signal {signal} before it answered")
         }
-        None => format!("{command} has ended before it answered"),
+        None => format!("{command} gave no answer that can be passed on"),
     }
 }
 

@@ -60,6 +60,10 @@ impl Hearer for Session {
         let id = scanner.messages().next().and_then(|message| message.id());
         let closed = id.as_ref().and_then(|id| state.routes.close(id));
         let outlet = closed.and_then(|closed| state.streams.remove(&closed.stream));
+        if closed.is_some() {
+            // Who waits for a session waits in vain: the first answer of all was this one.
+            state.initialize = None;
+        }
         drop(state);
         if let Some(outlet) = outlet {
             outlet.finish(Finish::Cut);
@@ -75,6 +79,10 @@ impl Hearer for Session {
                 id,
             };
             hop.end_key(&key, Outcome::Unread, clock::now());
+        }
+        if closed.is_some() && self.wire == Wire::Sse {
+            // Its one stream was cut, and there is no way back to it.
+            self.end(Why::Client);
         }
     }
 

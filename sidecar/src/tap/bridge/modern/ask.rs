@@ -124,10 +124,12 @@ async fn ask(
     match tokio::time::timeout(SILENCE, &mut first).await {
         Ok(Ok(First::Answer { status, json: body })) => json(status, body),
         Ok(Ok(First::Events)) => events(stream, None),
+        Ok(Ok(First::TooLarge)) => too_large(bridge),
         Ok(Err(_)) => gone(bridge, shared).await,
         // An answer that came at this very moment is not lost: the receiver has it.
         Err(_) => match first.try_recv() {
             Ok(First::Answer { status, json: body }) => json(status, body),
+            Ok(First::TooLarge) => too_large(bridge),
             _ => events(stream, None),
         },
     }
@@ -138,6 +140,14 @@ fn together(mut context: Vec<Edit>, names: Vec<Edit>) -> Vec<Edit> {
     context.extend(names);
     context.sort_by_key(|edit| edit.at.start);
     context
+}
+
+/// What a client is told of an answer that was not held.
+fn too_large(bridge: &Bridge) -> Answer {
+    let rules = bridge.rules();
+    let (command, max) = (rules.command(), rules.settings.max_message_bytes);
+    let text = format!("{command} answered with more than max_message_bytes, which is {max}");
+    failed(StatusCode::BAD_GATEWAY, &text)
 }
 
 /// What a client is told of a child that ended before it answered.

@@ -60,6 +60,10 @@ impl Hearer for Shared {
         }
         if let Some(open) = open {
             self.end_call(open.key.as_ref(), Outcome::Unread);
+            if let Some(first) = open.first {
+                // Whoever waited may be gone.
+                let _ = first.send(First::TooLarge);
+            }
             open.outlet.finish(Finish::Cut);
         }
     }
