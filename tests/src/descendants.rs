@@ -20,7 +20,14 @@ impl Default for Marked {
 impl Marked {
     /// Marks what a command starts.
     pub fn mark(&self, command: &mut Command) {
-        command.env(MARK, &self.0);
+        let (name, value) = self.variable();
+        command.env(name, value);
+    }
+
+    /// The mark, as a variable of the environment.
+    #[must_use]
+    pub fn variable(&self) -> (&'static str, &str) {
+        (MARK, &self.0)
     }
 
     /// The processes that run and carry the mark.

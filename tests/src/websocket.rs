@@ -4,6 +4,8 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
@@ -57,7 +59,9 @@ impl Frame {
         String::from_utf8_lossy(&self.payload).into_owned()
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// The frame as it goes over the wire.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
         let bit = |set, bit| if set { bit } else { 0_u8 };
         let mut out = vec![bit(self.fin, 0x80) | bit(self.compressed, 0x40) | self.opcode];
         let masked = bit(self.mask.is_some(), 0x80);
@@ -183,6 +187,15 @@ impl End {
         Frame::read(&mut self.stream)
     }
 
+    /// Whatever comes until the other side has ended.
+    ///
+    /// # Errors
+    /// When the connection breaks or does not end.
+    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).map(|_| rest)
+    }
+
     /// Ends the connection as a host that lost its memory would: by a reset.
     ///
     /// # Errors
@@ -209,14 +222,64 @@ pub struct Server {
     _acceptor: JoinHandle<()>,
 }
 
+/// A server of many connections: each is read to its end, and frames are answered as told.
+pub struct Many {
+    server: Server,
+    open: Arc<AtomicUsize>,
+}
+
+impl Many {
+    /// # Panics
+    /// When no port can be bound.
+    #[must_use]
+    pub fn start(answer: impl Fn(&Frame) -> Option<Frame> + Send + Sync + 'static) -> Self {
+        let open = Arc::new(AtomicUsize::new(0));
+        let (counted, answer) = (Arc::clone(&open), Arc::new(answer));
+        let server = Server::giving(move |mut end| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let (counted, answer) = (Arc::clone(&counted), Arc::clone(&answer));
+            std::thread::spawn(move || {
+                while let Ok(Some(frame)) = end.receive() {
+                    let sent = answer(&frame).map(|frame| end.send(&frame));
+                    if sent.is_some_and(|sent| sent.is_err()) {
+                        break;
+                    }
+                }
+                drop(end);
+                counted.fetch_sub(1, Ordering::SeqCst);
+            });
+            true
+        });
+        Self { server, open }
+    }
+
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// How many connections are open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+}
+
 impl Server {
     /// # Panics
     /// When no port can be bound.
     #[must_use]
     pub fn start() -> Self {
+        let (sender, accepted) = channel();
+        // When the test is over nobody takes it.
+        let server = Self::giving(move |end| sender.send(end).is_ok());
+        Self { accepted, ..server }
+    }
+
+    /// Gives each connection away; false ends it.
+    fn giving(give: impl Fn(End) -> bool + Send + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback");
         let address = listener.local_addr().expect("a bound socket has a name");
-        let (sender, accepted) = channel();
         let acceptor = std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 let Ok(mut end) = End::begin(stream, |_| Ok(())) else {
@@ -224,16 +287,14 @@ impl Server {
                 };
                 let yes = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
                     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: mcp\r\n\r\n";
-                let agreed = end.send_raw(yes.as_bytes());
-                // When the test is over nobody takes it.
-                if agreed.is_ok() && sender.send(end).is_err() {
+                if end.send_raw(yes.as_bytes()).is_ok() && !give(end) {
                     return;
                 }
             }
         });
         Self {
             address,
-            accepted,
+            accepted: channel().1,
             _acceptor: acceptor,
         }
     }

@@ -11,13 +11,16 @@ use rustix::process::Signal;
 use tests::descendants::Marked;
 use tests::http_client::HttpClient;
 use tests::http_peer::{Answer, Body, HttpPeer, Request};
-use tests::kernel::descriptors;
+use tests::kernel::{children, descriptors};
 use tests::otlp::{Mode, Receiver};
 use tests::process::{Guarded, PATIENCE, eventually};
 use tests::programs;
 use tests::sidecar::{Log, Proxy, argument, stdio_command};
 
 use super::{CALL, RESULT, whole_call};
+
+mod bridge;
+mod websocket;
 
 /// How many clients are killed at the same time.
 const TOGETHER: usize = 8;
@@ -55,24 +58,33 @@ fn killed(
     die: impl Fn(&Proxy) + Sync,
 ) {
     let upstream = HttpPeer::start(script).expect("a port on loopback");
+    let start = |options: &[&str]| Proxy::start(&upstream.url(""), options);
+    nothing_is_left(count, start, die, || upstream.connections() == 0);
+}
+
+/// Kills clients of a sidecar; nothing of them is left there, and `gone` says when nothing is left behind it.
+fn nothing_is_left(
+    count: usize,
+    start: impl FnOnce(&[&str]) -> Proxy,
+    die: impl Fn(&Proxy) + Sync,
+    gone: impl Fn() -> bool,
+) {
     let receiver = Receiver::start(Mode::Discard);
-    let url = receiver.grpc_url();
-    let proxy = Proxy::start(&upstream.url(""), &["--otlp-endpoint", &url]);
+    let proxy = start(&["--otlp-endpoint", &receiver.grpc_url()]);
     let before = descriptors(proxy.id()).len();
     together(count, || die(&proxy));
-    eventually("the end of every connection", PATIENCE, || {
+    eventually("the end of everything that clients had", PATIENCE, || {
         let left = descriptors(proxy.id()).len();
-        (left <= before + OWN && upstream.connections() == 0).then_some(())
+        (left <= before + OWN && children(proxy.id()).is_empty() && gone()).then_some(())
     });
-    let summary = proxy.stop();
+    let (summary, log) = proxy.stop_and_keep_log();
+    log.assert_none_at("ERROR");
     summary.assert_conserved();
     assert!(summary.count("calls_seen") > 0);
 }
 
-/// One client, killed somewhere between its first byte and the end of the answer.
-fn die_over_http(proxy: &Proxy) {
-    let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
-    let request = whole_call();
+/// Sends a request, or only its beginning; whether it was the whole.
+fn send_some(client: &mut HttpClient, request: &[u8]) -> bool {
     let whole = fastrand::bool();
     let sent = if whole {
         request.len()
@@ -81,12 +93,24 @@ fn die_over_http(proxy: &Proxy) {
     };
     let (sent, _) = request.split_at(sent);
     client.send_raw(sent).expect("the system takes it");
-    if whole && fastrand::bool() {
-        client.read_head().expect("a head");
-    }
+    whole
+}
+
+/// Ends a client as a killed process or as a lost machine would.
+fn die(client: HttpClient) {
     if fastrand::bool() {
         client.reset().expect("a reset");
     }
+}
+
+/// One client, killed somewhere between its first byte and the end of the answer.
+fn die_over_http(proxy: &Proxy) {
+    let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    let whole = send_some(&mut client, &whole_call());
+    if whole && fastrand::bool() {
+        client.read_head().expect("a head");
+    }
+    die(client);
 }
 
 #[test]
@@ -129,9 +153,7 @@ fn die_over_http_sse(proxy: &Proxy) {
         let answer = client.post(uri, &[], CALL).expect("an answer");
         assert_eq!(answer.status, 202);
     }
-    if fastrand::bool() {
-        stream.reset().expect("a reset");
-    }
+    die(stream);
 }
 
 #[test]
