@@ -20,6 +20,7 @@ mod leaks;
 mod many;
 mod nonsense;
 mod volume;
+mod websocket;
 
 /// One call.
 const CALL: &[u8] =

@@ -1,13 +1,15 @@
 //! Takes a disk that is full. Gives that calls do not notice.
 //! Never needs a disk to fill: `/dev/full` refuses every write with the same error.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
 
 use tests::http_client::HttpClient;
 use tests::http_peer::{Answer, HttpPeer};
 use tests::otlp::{Mode, Receiver};
-use tests::process::Guarded;
-use tests::sidecar::{Log, Proxy, stdio_command};
+use tests::process::{Guarded, without_telemetry_variables};
+use tests::programs;
+use tests::sidecar::{Log, Proxy, argument, stdio_command};
 
 use super::{CALL, RESULT};
 
@@ -49,4 +51,28 @@ fn a_log_on_a_full_disk_costs_no_call_over_stdio() {
     drop(stdin);
     assert_eq!(process.wait().code(), Some(0));
     assert_eq!(receiver.wait_for_calls(CALLS).len(), CALLS);
+}
+
+#[test]
+fn a_port_file_on_a_full_disk_is_named_and_nobody_is_served() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let port_file = folder.path().join("port");
+    // What is written is a file beside it, which is renamed when it is whole.
+    std::os::unix::fs::symlink("/dev/full", port_file.with_extension("tmp")).expect("a link");
+    let mut command = Command::new(programs::toolspan());
+    command
+        .args(["http", "--listen", "127.0.0.1:0"])
+        .args(["--upstream", "http://127.0.0.1:1", "--port-file"])
+        .arg(&port_file)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    without_telemetry_variables(&mut command);
+    let mut process = Guarded::spawn(&mut command).expect("the sidecar starts");
+    let mut said = String::new();
+    let mut stderr = process.take_stderr().expect("its errors are a pipe");
+    stderr.read_to_string(&mut said).expect("text");
+    assert_eq!(process.wait().code(), Some(2), "{said}");
+    assert!(said.contains(argument(&port_file)), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    assert!(!port_file.exists());
 }

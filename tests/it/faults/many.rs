@@ -7,9 +7,9 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tests::http_client::HttpClient;
 use tests::http_peer::Answer;
 use tests::http_wire::{write_chunk, write_message};
-use tests::kernel::descriptors;
+use tests::kernel::{children, descriptors};
 use tests::otlp::{Mode, Receiver};
-use tests::process::{Guarded, without_telemetry_variables};
+use tests::process::{Guarded, PATIENCE, eventually, without_telemetry_variables};
 use tests::programs;
 use tests::sidecar::{Log, Proxy};
 
@@ -88,26 +88,73 @@ fn limit_descriptors(pid: u32, current: usize) {
     prlimit(pid, Resource::Nofile, limit).expect("a limit may be lowered");
 }
 
-#[test]
-fn a_small_soft_limit_on_descriptors_is_raised() {
-    let log = Log::default();
+/// A sidecar that is started with a soft limit of 64 descriptors.
+fn start_limited(log: &Log, mode: &str, arguments: &[&str]) -> Guarded {
     let mut command = Command::new("sh");
     command
         .args(["-c", "ulimit -S -n 64 && exec \"$@\"", "sh"])
         .arg(programs::toolspan())
-        .args(["http", "--listen", "127.0.0.1:0"])
-        .args(["--upstream", "http://127.0.0.1:1"])
+        .arg(mode)
         .args(log.options())
-        .stdin(Stdio::null());
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
     without_telemetry_variables(&mut command);
-    let process = Guarded::spawn(&mut command).expect("the sidecar starts");
-    let _ = log.wait_for("listening");
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id()));
-    let limits = limits.expect("it runs");
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"));
+    Guarded::spawn(&mut command).expect("the sidecar starts")
+}
+
+/// The soft and the hard limit on descriptors.
+fn limits(pid: u32) -> [String; 2] {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+    let mut lines = limits.lines();
+    let line = lines.find(|line| line.starts_with("Max open files"));
     let mut words = line.expect("a limit").split_whitespace().skip(3);
-    let (soft, hard) = (words.next(), words.next());
-    assert!(soft.is_some() && soft == hard, "{limits}");
+    [(); 2].map(|()| words.next().expect("a number").to_owned())
+}
+
+#[test]
+fn a_small_soft_limit_on_descriptors_is_raised() {
+    let log = Log::default();
+    let options = [
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        "http://127.0.0.1:1",
+    ];
+    let process = start_limited(&log, "http", &options);
+    let _ = log.wait_for("listening");
+    let [soft, hard] = limits(process.id());
+    assert_eq!(soft, hard);
+    assert_ne!(soft, "64");
+}
+
+/// A program that uses `select` breaks on a descriptor above 1024: ours is not its limit.
+#[test]
+fn a_command_gets_the_limit_on_descriptors_that_we_were_started_with() {
+    let of_command = |sidecar: u32| {
+        let command = eventually("a command below its guard", PATIENCE, || {
+            let guard = children(sidecar).first().copied()?;
+            let command = children(guard).first().copied()?;
+            // Between fork and exec it is the guard still.
+            let name = std::fs::read_to_string(format!("/proc/{command}/comm")).ok()?;
+            (name.trim() == "cat").then_some(command)
+        });
+        let [soft, _] = limits(command);
+        soft
+    };
+    let log = Log::default();
+    let options = ["--listen", "127.0.0.1:0", "--", "cat"];
+    let bridge = start_limited(&log, "http", &options);
+    let address = log.wait_for("listening")["address"]
+        .as_str()
+        .map(str::to_owned);
+    let address = address.expect("an address").parse().expect("an address");
+    let mut client = HttpClient::connect(address).expect("the bridge listens");
+    client
+        .begin("GET", "/sse", &[], b"")
+        .expect("a session begins");
+    assert_eq!(of_command(bridge.id()), "64");
+    let log = Log::default();
+    let stdio = start_limited(&log, "stdio", &["--", "cat"]);
+    assert_eq!(of_command(stdio.id()), "64");
 }
