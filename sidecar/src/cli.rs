@@ -131,6 +131,12 @@ pub struct Listener {
     /// Speak to the server with 1.1, 2 or auto (the default)
     #[arg(long, value_name = "VERSION")]
     upstream_http: Option<String>,
+    /// Tell the server its own name as Host
+    #[arg(long)]
+    rewrite_host: bool,
+    /// What becomes of Forwarded and X-Forwarded-*: pass (the default), append or replace
+    #[arg(long, value_name = "WHAT")]
+    forwarded: Option<String>,
     /// Authorities that may sign the server's certificate
     #[arg(long, value_name = "FILE")]
     upstream_ca: Option<String>,
@@ -239,12 +245,14 @@ impl Listener {
             ("tls_client_ca", self.tls_client_ca),
             ("upstream_http", self.upstream_http),
             ("upstream_ca", self.upstream_ca),
+            ("forwarded", self.forwarded),
             ("port_file", self.port_file),
             ("admin", self.admin),
         ] {
             layer.flag(key, text.map(Value::Text));
         }
         layer.flag("allow_public", on(self.allow_public));
+        layer.flag("rewrite_host", on(self.rewrite_host));
     }
 }
 

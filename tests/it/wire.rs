@@ -3,6 +3,7 @@
 
 mod chain;
 mod limits;
+mod manners;
 mod many;
 mod matrix;
 mod refusals;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::values::Values;
 use super::{ConfigError, Upstream};
+use crate::tap::http::{Forwarded, Manners, Network};
 use crate::wire::tls::{ClientFiles, ServerFiles};
 use crate::wire::{Address, Endpoint, HttpChoice, unix_path};
 
@@ -88,6 +89,32 @@ impl Values<'_> {
         }
     }
 
+    fn manners(&self) -> Result<Manners, ConfigError> {
+        let words = [
+            ("pass", Forwarded::Pass),
+            ("append", Forwarded::Append),
+            ("replace", Forwarded::Replace),
+        ];
+        let mut trusted_proxies = Vec::new();
+        if let Some((texts, origin)) = self.list("trusted_proxies") {
+            for text in texts {
+                let network: Network = text
+                    .parse()
+                    .map_err(|problem: &str| ConfigError::invalid(&origin, problem))?;
+                trusted_proxies.push(network);
+            }
+        }
+        Ok(Manners {
+            rewrite_host: self.switch("rewrite_host"),
+            forwarded: self.one_of("forwarded", &words)?.unwrap_or_default(),
+            trusted_proxies,
+            allowed_origins: self
+                .list("allowed_origins")
+                .map(|(texts, _)| texts)
+                .unwrap_or_default(),
+        })
+    }
+
     pub(crate) fn upstream(&self) -> Result<Option<Upstream>, ConfigError> {
         let Some((text, origin)) = self.text("upstream") else {
             return Ok(None);
@@ -101,6 +128,7 @@ impl Values<'_> {
         let mut upstream =
             upstream(&text).map_err(|problem| ConfigError::invalid(&origin, problem))?;
         upstream.http = http;
+        upstream.manners = self.manners()?;
         let files = ClientFiles {
             ca: self.path("upstream_ca"),
             identity: self.pair("upstream_cert", "upstream_key")?,
@@ -161,6 +189,7 @@ fn upstream(text: &str) -> Result<Upstream, &'static str> {
             name: host.into(),
         }),
         http: HttpChoice::default(),
+        manners: Manners::default(),
     })
 }
 
@@ -174,5 +203,6 @@ fn unix(path: PathBuf) -> Result<Upstream, &'static str> {
         authority: "localhost".into(),
         tls: None,
         http: HttpChoice::default(),
+        manners: Manners::default(),
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::export::ExportSettings;
 use crate::record::{HopResource, Side};
-use crate::tap::http::Bounds;
+use crate::tap::http::{Bounds, Manners};
 use crate::tenant::TenantRule;
 use crate::wire::tls::{ClientFiles, ServerFiles};
 use crate::wire::{Address, Endpoint, HttpChoice};
@@ -125,6 +125,7 @@ pub struct Upstream {
     pub authority: String,
     pub tls: Option<UpstreamTls>,
     pub http: HttpChoice,
+    pub manners: Manners,
 }
 
 /// TLS towards a server.

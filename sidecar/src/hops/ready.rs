@@ -11,7 +11,7 @@ use crate::admin::Board;
 use crate::config::{self, BridgeSettings, Server};
 use crate::session::Hop;
 use crate::tap::bridge::{self, Bridge};
-use crate::tap::http::{Door, Front, Proxy, Room, Upstream};
+use crate::tap::http::{Door, Front, Manners, Proxy, Room, Upstream};
 use crate::wire::tls::{self, TlsError};
 use crate::wire::{Address, Dialer};
 
@@ -26,7 +26,7 @@ pub(super) struct Ready {
 /// What stands behind a hop.
 #[derive(Debug)]
 pub(super) enum Behind {
-    Upstream(Upstream),
+    Upstream(Upstream, Manners),
     Command(BridgeSettings),
 }
 
@@ -39,7 +39,7 @@ impl Ready {
         let behind = match &told.hop.server {
             Server::Command(settings) => Behind::Command(settings.clone()),
             Server::Upstream(settings) => upstream(settings, &told)
-                .map(Behind::Upstream)
+                .map(|upstream| Behind::Upstream(upstream, settings.manners.clone()))
                 .with_context(|| format!("hop {name}: TLS towards the server"))?,
         };
         let door = Arc::new(Door {
@@ -77,9 +77,14 @@ impl Behind {
         old: Option<&Front>,
     ) -> Front {
         let settings = match self {
-            Self::Upstream(upstream) => {
+            Self::Upstream(upstream, manners) => {
                 let upstream = upstream.clone();
-                return Front::Proxy(Arc::new(Proxy { hop, upstream }));
+                let manners = manners.clone();
+                return Front::Proxy(Arc::new(Proxy {
+                    hop,
+                    upstream,
+                    manners,
+                }));
             }
             Self::Command(settings) => settings,
         };
@@ -102,7 +107,7 @@ impl Behind {
     /// Certificates may have changed though no setting did.
     pub fn read_files_again(&self, door: &Door, hop: &str) {
         let client = match self {
-            Self::Upstream(upstream) => upstream.dialer.tls.as_ref(),
+            Self::Upstream(upstream, _) => upstream.dialer.tls.as_ref(),
             Self::Command(_) => None,
         };
         let outcomes = [

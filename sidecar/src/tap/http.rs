@@ -24,6 +24,7 @@ pub(super) mod headers;
 mod heads;
 mod idle;
 mod limits;
+mod manners;
 mod onward;
 mod origin;
 mod place;
@@ -54,6 +55,7 @@ use body::ResponseBody;
 pub use connection::Door;
 pub use guard::Bounds;
 pub use idle::end_idle_sessions;
+pub use manners::{Forwarded, Manners, Network};
 use onward::Onward;
 pub use room::Room;
 use upstream::Link;
@@ -68,6 +70,7 @@ pub struct Proxy {
     /// None when switched off: bytes pass, and nothing else happens.
     pub hop: Option<Arc<Hop>>,
     pub upstream: Upstream,
+    pub manners: Manners,
 }
 
 /// What stands behind a listener.
@@ -88,6 +91,13 @@ pub struct ClientInfo {
     pub http: &'static str,
     /// It speaks TLS to us.
     pub tls: bool,
+}
+
+impl ClientInfo {
+    /// The scheme that it used.
+    fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
 }
 
 /// The front's side of one client connection.

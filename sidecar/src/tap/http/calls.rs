@@ -130,7 +130,7 @@ impl Exchange {
             origin: origin.clone(),
             place: Place {
                 link: Arc::clone(link),
-                scheme: if client.tls { "https" } else { "http" },
+                scheme: client.scheme(),
                 host: request.headers.get(header::HOST).cloned(),
                 path: request.uri.path_and_query().cloned(),
             },

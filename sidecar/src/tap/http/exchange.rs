@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
@@ -20,7 +20,7 @@ use super::server::Load;
 use super::upstream::{Failure, Link};
 use super::websocket::{self, Wish};
 use super::{ClientInfo, Onward, Proxy, convert};
-use crate::counters::Counters;
+use crate::counters::{Counters, Refusal};
 use crate::record::NotInjected;
 
 /// Carries one request to the server and its answer back.
@@ -32,24 +32,31 @@ pub(super) async fn run(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let wish = Wish::of(&request);
     let (mut parts, body) = request.into_parts();
-    let handover = Handover::of(&mut parts);
+    let (manners, handover) = (&proxy.manners, Handover::of(&mut parts));
+    if !manners.allows(&parts.headers) {
+        return Ok(refuse(&proxy));
+    }
+    let address = manners.client(&parts.headers, client.address);
     let origin = proxy
         .hop
         .as_ref()
-        .map(|hop| Origin::new(Arc::clone(hop), &parts, client.address));
+        .map(|hop| Origin::new(Arc::clone(hop), &parts, address));
     headers::remove_hop_by_hop(&mut parts.headers);
     convert::origin_form(&mut parts);
     if let Some(wish) = &wish {
         wish.say(&mut parts.headers);
     }
-    if !parts.headers.contains_key(header::HOST)
-        && let Ok(host) = HeaderValue::try_from(link.upstream().authority.as_str())
-    {
-        parts.headers.insert(header::HOST, host);
+    if !parts.headers.contains_key(header::HOST) {
+        say_host(&mut parts.headers, &link);
     }
     let mut exchange = origin
         .as_ref()
         .map(|origin| Box::new(Exchange::new(origin, &parts, &client, &link)));
+    let peer = (client.address, address);
+    manners.tell(&mut parts.headers, peer, client.scheme());
+    if manners.rewrite_host {
+        say_host(&mut parts.headers, &link);
+    }
     let untouchable = headers::untouchable(&parts.headers);
     let readable = parts.method == Method::POST && headers::media(&parts.headers) == Media::Json;
     let wish = wish.map(|wish| (wish, origin.clone()));
@@ -108,6 +115,25 @@ pub(super) async fn run(
         }
         (Err(failure), _) => fail(&failure, exchange),
     })
+}
+
+/// The server's own name.
+fn say_host(headers: &mut HeaderMap, link: &Link) {
+    if let Ok(host) = HeaderValue::try_from(link.upstream().authority.as_str()) {
+        headers.insert(header::HOST, host);
+    }
+}
+
+/// A page of a site that is not allowed: no answer that could be read, and the end.
+fn refuse(proxy: &Proxy) -> Response<ResponseBody> {
+    if let Some(hop) = &proxy.hop {
+        hop.counters().refuse(Refusal::Origin);
+    }
+    let mut response = Response::new(ResponseBody::Text(None));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 /// The server agrees to go on as WebSocket.
