@@ -24,8 +24,8 @@ fn same_on(paths: &[Path], requirements: Requirements, side: Side, passed: usize
     assert!(differing.is_empty(), "\n{}", differing.join("\n"));
 }
 
-const FOR_SERVERS: [Path; 1] = [Path::Sidecar];
-const FOR_CLIENTS: [Path; 1] = [Path::Sidecar];
+const FOR_SERVERS: [Path; 2] = [Path::Sidecar, Path::Chain];
+const FOR_CLIENTS: [Path; 2] = [Path::Sidecar, Path::Chain];
 
 #[test]
 fn the_suite_finds_the_same_of_a_server_in_the_requirements_of_2025_11_25() {

@@ -35,6 +35,8 @@ pub enum Path {
     Direct,
     /// One hop over HTTP/1.1.
     Sidecar,
+    /// Two hops with HTTP/2 over TLS between them.
+    Chain,
 }
 
 impl Requirements {
@@ -62,13 +64,14 @@ impl Side {
 }
 
 impl Path {
-    pub const ALL: [Self; 2] = [Self::Direct, Self::Sidecar];
+    pub const ALL: [Self; 3] = [Self::Direct, Self::Sidecar, Self::Chain];
 
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Sidecar => "sidecar",
+            Self::Chain => "chain",
         }
     }
 

@@ -10,9 +10,10 @@ use crate::env::{self, Env};
 #[command(after_help = "\
 Examples:
   cargo xtask conformance                                 one hop, both revisions, servers and clients
+  cargo xtask conformance --path chain                    two hops
   cargo xtask conformance --requirements 2026-07-28 --mode server")]
 pub struct Args {
-    /// What stands between client and server: sidecar.
+    /// What stands between client and server: sidecar, or chain, two hops with HTTP/2 and TLS between.
     #[arg(long, value_name = "NAME", default_value = "sidecar")]
     path: String,
     /// Only the scenarios that this revision requires: 2025-11-25 or 2026-07-28.

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use super::Path;
 use crate::otlp::{Mode, Receiver};
-use crate::sidecar::Proxy;
+use crate::sidecar::{Proxy, argument};
+use crate::wire::certs::Authority;
 
-/// The running hops of a path.
+/// The running hops of a path, the first one first.
 pub(super) struct Way {
     hops: Vec<Proxy>,
     receiver: Receiver,
@@ -22,6 +23,7 @@ impl Way {
         let hops = match path {
             Path::Direct => Vec::new(),
             Path::Sidecar => vec![Proxy::start(origin, &options)],
+            Path::Chain => chain(origin, &options),
         };
         Self { hops, receiver }
     }
@@ -47,4 +49,20 @@ impl Way {
         drop(self.receiver);
         seen.first().copied().unwrap_or(0)
     }
+}
+
+/// HTTP/1.1, then HTTP/2 over TLS, then HTTP/1.1.
+fn chain(origin: &str, options: &[&str]) -> Vec<Proxy> {
+    let authority = Authority::default();
+    let identity = authority.issue("server", &["127.0.0.1"]);
+    let (cert, key) = (argument(&identity.cert), argument(&identity.key));
+    let tls = [options, &["--tls-cert", cert, "--tls-key", key]].concat();
+    let second = Proxy::start(origin, &tls);
+    let ca = authority.file();
+    let trust = ["--upstream-http", "2", "--upstream-ca", argument(&ca)];
+    let first = Proxy::start(
+        &format!("https://{}", second.address()),
+        &[options, &trust].concat(),
+    );
+    vec![first, second]
 }
