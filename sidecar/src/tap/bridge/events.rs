@@ -21,6 +21,8 @@ use super::modern::Asked;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client may leave a full stream unread before it is cut.
 const STALL: Duration = Duration::from_secs(30);
+/// When a client that lost a stream may come back for the rest. The SDKs wait as long where nothing is said.
+const RETRY_MILLISECONDS: u64 = 1000;
 /// A comment: every client ignores it.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
@@ -261,6 +263,11 @@ pub(super) fn event(id: Option<EventId>, name: &str, data: &[&[u8]]) -> Bytes {
     }
     out.extend_from_slice(b"\n\n");
     out.into()
+}
+
+/// The event without data that begins a stream: from here a client can come back, and so soon.
+pub(super) fn priming(EventId { stream, number }: EventId) -> Bytes {
+    format!("id: {stream}-{number}\nretry: {RETRY_MILLISECONDS}\ndata: \n\n").into()
 }
 
 /// Where an event stands in its session.

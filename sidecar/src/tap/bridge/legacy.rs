@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Bridge;
 use super::child::{Child, Gone};
-use super::events::{EventBody, EventId, Finish, Outlet, Owner, event};
+use super::events::{EventBody, EventId, Finish, Outlet, Owner, event, priming};
 use super::history::History;
 use super::request::Place;
 use super::routes::{Routes, STANDALONE};
@@ -183,7 +183,7 @@ impl Session {
         let mut first = Vec::new();
         if state.version.as_deref().is_some_and(|v| v >= PRIMED_SINCE) {
             let id = state.next_event(stream);
-            first.push(event(Some(id), "", &[]));
+            first.push(priming(id));
         }
         let outlet = Outlet::new(self.max_pending);
         state.streams.insert(stream, Arc::clone(&outlet));
