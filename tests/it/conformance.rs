@@ -24,7 +24,7 @@ fn same_on(paths: &[Path], requirements: Requirements, side: Side, passed: usize
     assert!(differing.is_empty(), "\n{}", differing.join("\n"));
 }
 
-const FOR_SERVERS: [Path; 2] = [Path::Sidecar, Path::Chain];
+const FOR_SERVERS: [Path; 3] = [Path::Sidecar, Path::Chain, Path::Bridge];
 const FOR_CLIENTS: [Path; 2] = [Path::Sidecar, Path::Chain];
 
 #[test]

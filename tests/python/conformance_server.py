@@ -3,7 +3,7 @@
 
 Never works around the package it is built on: what that cannot do fails here, and fails the same behind a proxy.
 
-    conformance_server.py stdio
+    conformance_server.py socket PATH                  each connection is standard input and output
     conformance_server.py http [--port-file FILE]     ends when standard input closes
 """
 
@@ -11,8 +11,10 @@ import argparse
 import asyncio
 import logging
 import pathlib
+import socket
 import warnings
 
+import anyio
 import mcp_types as types
 from mcp import MCPError
 from mcp.server.caching import CACHEABLE_METHODS, CacheHint
@@ -28,6 +30,7 @@ from mcp_server import serve_app
 INVALID_PARAMS = -32602
 MISSING_CAPABILITY = -32021
 PAUSE = 0.05
+MOST_CONNECTIONS = 200
 
 bus = InMemorySubscriptionBus()
 
@@ -265,22 +268,44 @@ def make_server():
     return server
 
 
-async def serve_stdio(server):
-    async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options(NotificationOptions()))
+async def serve_connection(connection):
+    connection.setblocking(True)
+    with (
+        connection,
+        connection.makefile("r", encoding="utf-8") as lines_in,
+        connection.makefile("w", encoding="utf-8") as lines_out,
+    ):
+        async with stdio_server(anyio.wrap_file(lines_in), anyio.wrap_file(lines_out)) as (incoming, outgoing):
+            server = make_server()
+            await server.run(incoming, outgoing, server.create_initialization_options(NotificationOptions()))
+
+
+async def serve_socket(path):
+    """A server of its own for each connection, all in one process: the start of another costs a second."""
+    # Each connection waits for its next line in a thread.
+    anyio.to_thread.current_default_thread_limiter().total_tokens = MOST_CONNECTIONS
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{path}.new")
+        listener.listen()
+        listener.setblocking(False)
+        path.with_name(f"{path.name}.new").rename(path)
+        async with anyio.create_task_group() as connections:
+            while True:
+                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+                connections.start_soon(serve_connection, connection)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("transport", choices=["stdio", "http"])
-    parser.add_argument("--port-file", type=pathlib.Path)
+    transports = parser.add_subparsers(dest="transport", required=True)
+    transports.add_parser("socket").add_argument("path", type=pathlib.Path)
+    transports.add_parser("http").add_argument("--port-file", type=pathlib.Path)
     args = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    server = make_server()
-    if args.transport == "stdio":
-        asyncio.run(serve_stdio(server))
+    if args.transport == "socket":
+        asyncio.run(serve_socket(args.path))
     else:
-        app = server.streamable_http_app(event_store=Events(), retry_interval=100)
+        app = make_server().streamable_http_app(event_store=Events(), retry_interval=100)
         asyncio.run(serve_app(app, args.port_file))
 
 

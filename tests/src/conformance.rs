@@ -1,6 +1,7 @@
 //! Takes a requirement set, a side and a path. Gives what the official conformance suite finds there, check by check.
 //! Never judges a check itself: what must hold is that every path gives what the direct one gives.
 
+mod child;
 mod client;
 mod compare;
 mod fixture;
@@ -8,6 +9,7 @@ mod found;
 mod suite;
 mod way;
 
+pub use child::stand_in;
 pub use client::play;
 pub use compare::{Comparison, compare};
 pub use found::{Found, Key};
@@ -37,6 +39,8 @@ pub enum Path {
     Sidecar,
     /// Two hops with HTTP/2 over TLS between them.
     Chain,
+    /// A hop that serves the fixture server's standard input and output over HTTP.
+    Bridge,
 }
 
 impl Requirements {
@@ -64,7 +68,7 @@ impl Side {
 }
 
 impl Path {
-    pub const ALL: [Self; 3] = [Self::Direct, Self::Sidecar, Self::Chain];
+    pub const ALL: [Self; 4] = [Self::Direct, Self::Sidecar, Self::Chain, Self::Bridge];
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -72,7 +76,14 @@ impl Path {
             Self::Direct => "direct",
             Self::Sidecar => "sidecar",
             Self::Chain => "chain",
+            Self::Bridge => "bridge",
         }
+    }
+
+    /// Whether there is a scenario of this side for it: the suite's own servers speak HTTP only.
+    #[must_use]
+    pub fn is_for(self, side: Side) -> bool {
+        self != Self::Bridge || side == Side::Server
     }
 
     /// The path of this name.

@@ -13,7 +13,8 @@ Examples:
   cargo xtask conformance --path chain                    two hops
   cargo xtask conformance --requirements 2026-07-28 --mode server")]
 pub struct Args {
-    /// What stands between client and server: sidecar, or chain, two hops with HTTP/2 and TLS between.
+    /// What stands between client and server: sidecar; chain, two hops with HTTP/2 and TLS between; bridge, a hop that
+    /// serves standard input and output.
     #[arg(long, value_name = "NAME", default_value = "sidecar")]
     path: String,
     /// Only the scenarios that this revision requires: 2025-11-25 or 2026-07-28.

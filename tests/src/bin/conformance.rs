@@ -1,9 +1,10 @@
 //! Takes the name of a path, or, started by the conformance suite, the URL of a scenario. Gives a table of what the
-//! suite finds directly and on that path with every difference, or plays the scenario.
+//! suite finds directly and on that path with every difference, or plays the scenario; or is the command of a bridge.
 //! Never passes when something differs.
 //!
 //!     conformance report PATH [REQUIREMENTS] [SIDE]
 //!     conformance client URL
+//!     conformance stdio
 #![expect(
     clippy::print_stdout,
     reason = "its output is read by people and by the suite"
@@ -13,16 +14,17 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use tests::conformance::{Found, Path, Requirements, Side, compare, play, run};
+use tests::conformance::{Found, Path, Requirements, Side, compare, play, run, stand_in};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args.as_slice() {
         ["client", url] => client(url),
+        ["stdio"] => stand_in().map(|()| true),
         ["report", path, only @ ..] => report(path, only),
         _ => Err(anyhow::anyhow!(
-            "report PATH [REQUIREMENTS] [SIDE], or client URL"
+            "report PATH [REQUIREMENTS] [SIDE], client URL, or stdio"
         )),
     };
     match outcome {
@@ -60,7 +62,10 @@ fn report(path: &str, only: &[&str]) -> Result<bool> {
     let mut equal = true;
     for requirements in Requirements::ALL {
         for side in Side::ALL {
-            if wanted(requirements.name(), &sets) && wanted(side.name(), &sides) {
+            if path.is_for(side)
+                && wanted(requirements.name(), &sets)
+                && wanted(side.name(), &sides)
+            {
                 equal &= one(requirements, side, path);
             }
         }

@@ -66,6 +66,6 @@ fn split(url: &str) -> Result<(&str, &str)> {
     Ok(rest.split_at(rest.find('/').unwrap_or(rest.len())))
 }
 
-fn variable(name: &str) -> Result<String> {
+pub(super) fn variable(name: &str) -> Result<String> {
     std::env::var(name).with_context(|| format!("{name} is not set"))
 }

@@ -40,21 +40,29 @@ impl Server {
     }
 }
 
-/// The fixture client, which waits for scenarios at a socket.
-pub(super) struct Client {
+/// A fixture that waits at a socket: one process for all who come.
+pub(super) struct AtSocket {
     _process: Guarded,
     folder: TempDir,
 }
 
-impl Client {
-    pub(super) fn start() -> Self {
+impl AtSocket {
+    /// The client, to which each connection brings a scenario.
+    pub(super) fn client() -> Self {
+        Self::start(&mut python("conformance_client.py"))
+    }
+
+    /// The server, to which each connection is standard input and output.
+    pub(super) fn server() -> Self {
+        Self::start(python("conformance_server.py").arg("socket"))
+    }
+
+    fn start(command: &mut Command) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let socket = socket_in(folder.path());
-        let mut command = python("conformance_client.py");
-        command.arg(&socket);
-        let mut process = Guarded::spawn(&mut command).expect("the client starts");
-        eventually("the client's socket", PATIENCE, || {
-            assert!(process.is_running(), "the client ended before it listened");
+        let mut process = Guarded::spawn(command.arg(&socket)).expect("the fixture starts");
+        eventually("the fixture's socket", PATIENCE, || {
+            assert!(process.is_running(), "the fixture ended before it listened");
             socket.exists().then_some(())
         });
         Self {

@@ -13,6 +13,7 @@ use super::way::Way;
 use super::{Path, Requirements, Side};
 use crate::process::{Guarded, without_telemetry_variables};
 use crate::programs;
+use crate::sidecar::argument;
 
 /// A whole run; a hanging scenario has a deadline of the suite's own, far below.
 const PATIENCE: Duration = Duration::from_secs(400);
@@ -30,7 +31,7 @@ pub fn run(requirements: Requirements, side: Side, path: Path) -> Found {
     match side {
         Side::Server => against_server(path, &mut command, folder.path()),
         Side::Client => {
-            let client = fixture::Client::start();
+            let client = fixture::AtSocket::client();
             command
                 .args(["--command", &format!("\"${CLIENT}\" client")])
                 .env(CLIENT, programs::own("conformance"))
@@ -45,16 +46,31 @@ pub fn run(requirements: Requirements, side: Side, path: Path) -> Found {
 }
 
 fn against_server(path: Path, command: &mut Command, folder: &FilePath) {
+    if path == Path::Bridge {
+        return against_bridge(command, folder);
+    }
     let server = fixture::Server::start();
     let way = Way::start(path, &format!("http://127.0.0.1:{}", server.port()));
-    let port = way
-        .address()
-        .map_or(server.port(), |address| address.port());
+    let first = way.address().map(|address| address.port());
+    run_at(first.unwrap_or(server.port()), command, folder);
+    let seen = way.stop();
+    assert!(path == Path::Direct || seen > 0, "the path saw no call");
+}
+
+/// The server's standard input and output behind a hop.
+fn against_bridge(command: &mut Command, folder: &FilePath) {
+    let server = fixture::AtSocket::server();
+    let (own, socket) = (programs::own("conformance"), server.socket());
+    let way = Way::bridge(&[argument(&own), "stdio"], &[(SOCKET, argument(&socket))]);
+    let first = way.address().expect("a bridge is a hop");
+    run_at(first.port(), command, folder);
+    assert!(way.stop() > 0, "the bridge saw no call");
+}
+
+fn run_at(port: u16, command: &mut Command, folder: &FilePath) {
     // By name, because one scenario is about what a server on localhost must refuse.
     command.args(["--url", &format!("http://localhost:{port}/mcp")]);
     finish(command, folder);
-    let seen = way.stop();
-    assert!(path == Path::Direct || seen > 0, "the path saw no call");
 }
 
 fn suite(requirements: Requirements, side: Side, folder: &FilePath) -> Command {

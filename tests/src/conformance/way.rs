@@ -24,7 +24,17 @@ impl Way {
             Path::Direct => Vec::new(),
             Path::Sidecar => vec![Proxy::start(origin, &options)],
             Path::Chain => chain(origin, &options),
+            Path::Bridge => panic!("a bridge has no server behind it, but a command"),
         };
+        Self { hops, receiver }
+    }
+
+    /// Starts a hop that serves a command over HTTP, with variables of the environment.
+    pub(super) fn bridge(command: &[&str], env: &[(&str, &str)]) -> Self {
+        let receiver = Receiver::start(Mode::Discard);
+        let collector = receiver.grpc_url();
+        let options = ["--otlp-endpoint", collector.as_str()];
+        let hops = vec![Proxy::serving(command, &options, env)];
         Self { hops, receiver }
     }
 
