@@ -2,13 +2,14 @@
 //! changes nothing but the trace context, joins both sides in one trace, and leaves nothing behind.
 //! Never asks for less than the table in README promises.
 
-use tests::matrix::{Sdk, cells, table};
+use tests::matrix::{Direct, Sdk, cells, table};
 
 fn every_cell_of(sdk: Sdk) {
+    let direct = Direct::default();
     let failed: Vec<String> = cells()
         .into_iter()
         .filter(|cell| cell.sdk == sdk)
-        .filter_map(|cell| Some(format!("{cell}: {}", cell.run().err()?)))
+        .filter_map(|cell| Some(format!("{cell}: {}", cell.run(&direct).err()?)))
         .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }

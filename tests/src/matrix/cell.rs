@@ -1,14 +1,16 @@
 //! Takes an SDK, its part and a column. Gives the verdict of two runs of the same script: direct, and through toolspan.
 //! Never lets the second run know of the first.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use serde_json::Value;
 
 use super::check::{self, Through};
-use super::column::{Column, Transport, Way};
+use super::column::{Column, Era, Transport, Way};
 use super::peers::{Goal, Mark, Server, node_path, run_client};
 use super::script;
 use super::sdk::{Part, Sdk};
@@ -24,6 +26,14 @@ pub struct Cell {
     server: Sdk,
     pub(super) client: Sdk,
 }
+
+/// What clients got without the sidecar. Over pipes several cells compare with the same run.
+#[derive(Debug, Default)]
+pub struct Direct {
+    over_stdio: Mutex<HashMap<(Sdk, Sdk, Era), Lines>>,
+}
+
+type Lines = Vec<Value>;
 
 impl fmt::Display for Cell {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
@@ -54,26 +64,33 @@ impl Cell {
         })
     }
 
+    /// Whether it is the very run that the other one is: the reference meets itself as server and as client.
+    #[must_use]
+    pub fn repeats(self, other: Self) -> bool {
+        let run = |cell: Self| (cell.server, cell.client, cell.column);
+        run(self) == run(other)
+    }
+
     /// Runs it.
     ///
     /// # Errors
     /// With the reason why it is not `ok`.
-    pub fn run(self) -> Result<(), String> {
-        catch_unwind(AssertUnwindSafe(|| self.compare())).unwrap_or_else(|panic| {
+    pub fn run(self, direct: &Direct) -> Result<(), String> {
+        catch_unwind(AssertUnwindSafe(|| self.compare(direct))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             Err(text.unwrap_or_else(|| "a panic".to_owned()))
         })
     }
 
-    fn compare(self) -> Result<(), String> {
+    fn compare(self, direct: &Direct) -> Result<(), String> {
         let receiver = Receiver::start(Mode::Accept);
         let mark = Mark::new();
         let script = script::steps(self.server);
         let (direct, through) = match self.column.way() {
-            Way::Wrapped => self.wrapped(&receiver, &mark, &script)?,
+            Way::Wrapped => self.wrapped(direct, &receiver, &mark, &script)?,
             Way::Proxied => self.proxied(&receiver, &mark, &script)?,
-            Way::Bridged => self.bridged(&receiver, &mark, &script)?,
+            Way::Bridged => self.bridged(direct, &receiver, &mark, &script)?,
         };
         mark.wait_for_no_one();
         check::era(self.column, &direct)?;
@@ -82,9 +99,15 @@ impl Cell {
         check::one_trace(self, &mark, &through)
     }
 
-    fn wrapped(self, receiver: &Receiver, mark: &Mark, script: &Value) -> Result<Runs, String> {
+    fn wrapped(
+        self,
+        direct: &Direct,
+        receiver: &Receiver,
+        mark: &Mark,
+        script: &Value,
+    ) -> Result<Runs, String> {
         let server = self.server.server(Transport::Stdio);
-        let direct = self.over_stdio(mark, script, &server)?;
+        let direct = self.without_us(direct, mark, script, &server)?;
         let log = Log::default();
         let endpoint = receiver.grpc_url();
         let command = stdio_command(&log, &["--otlp-endpoint", &endpoint], &as_text(&server));
@@ -110,29 +133,51 @@ impl Cell {
     }
 
     /// What the client gets from the same server over pipes is what it must get over HTTP.
-    fn bridged(self, receiver: &Receiver, mark: &Mark, script: &Value) -> Result<Runs, String> {
+    fn bridged(
+        self,
+        direct: &Direct,
+        receiver: &Receiver,
+        mark: &Mark,
+        script: &Value,
+    ) -> Result<Runs, String> {
         let server = self.server.server(Transport::Stdio);
-        let direct = self.over_stdio(mark, script, &server)?;
+        let direct = self.without_us(direct, mark, script, &server)?;
         let endpoint = receiver.grpc_url();
         let options = ["--otlp-endpoint", &endpoint];
         let node = node_path();
         let env = [mark.variable(), ("NODE_PATH", &node)];
         let proxy = Proxy::serving(&as_text(&server), &options, &env);
         let lines = self.over_net(mark, script, &proxy.address().to_string())?;
+        if self.column.era() == Era::Legacy {
+            // The client has ended its session, and the session its server.
+            mark.wait_for_only(proxy.id());
+        }
         Ok((direct, stopped(receiver, proxy, lines)?))
     }
 
-    fn over_stdio(
+    fn without_us(
         self,
+        direct: &Direct,
         mark: &Mark,
         script: &Value,
         server: &[PathBuf],
-    ) -> Result<Vec<Value>, String> {
+    ) -> Result<Lines, String> {
+        let run = (self.server, self.client, self.column.era());
+        let done = || direct.over_stdio.lock().expect("no panic inside");
+        if let Some(lines) = done().get(&run) {
+            return Ok(lines.clone());
+        }
+        let lines = self.over_stdio(mark, script, server)?;
+        done().insert(run, lines.clone());
+        Ok(lines)
+    }
+
+    fn over_stdio(self, mark: &Mark, script: &Value, server: &[PathBuf]) -> Result<Lines, String> {
         let wire = (Transport::Stdio, self.column.era());
         run_client(self.client, wire, mark, script, Goal::Command(server))
     }
 
-    fn over_net(self, mark: &Mark, script: &Value, address: &str) -> Result<Vec<Value>, String> {
+    fn over_net(self, mark: &Mark, script: &Value, address: &str) -> Result<Lines, String> {
         let wire = (self.column.transport(), self.column.era());
         let url = wire.0.url(address);
         run_client(self.client, wire, mark, script, Goal::Url(&url))
@@ -140,13 +185,13 @@ impl Cell {
 }
 
 /// The lines of the direct run, and what the other one gave.
-type Runs = (Vec<Value>, Through);
+type Runs = (Lines, Through);
 
 fn as_text(command: &[PathBuf]) -> Vec<&str> {
     command.iter().filter_map(|part| part.to_str()).collect()
 }
 
-fn stopped(receiver: &Receiver, proxy: Proxy, lines: Vec<Value>) -> Result<Through, String> {
+fn stopped(receiver: &Receiver, proxy: Proxy, lines: Lines) -> Result<Through, String> {
     let address = proxy.address();
     let (summary, log) = proxy.stop_and_keep_log();
     if std::net::TcpStream::connect(address).is_ok() {
@@ -155,7 +200,7 @@ fn stopped(receiver: &Receiver, proxy: Proxy, lines: Vec<Value>) -> Result<Throu
     Ok(seen(receiver, &summary, &log, lines))
 }
 
-fn seen(receiver: &Receiver, summary: &Summary, log: &Log, lines: Vec<Value>) -> Through {
+fn seen(receiver: &Receiver, summary: &Summary, log: &Log, lines: Lines) -> Through {
     log.assert_none_at("ERROR");
     summary.assert_conserved();
     assert_eq!(summary.dropped(), 0, "no call is lost");

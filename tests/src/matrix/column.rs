@@ -35,7 +35,7 @@ impl Transport {
 }
 
 /// Which handshake opens the conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Era {
     /// `initialize`, up to 2025-11-25.
     Legacy,
@@ -80,13 +80,16 @@ pub enum Column {
 
 impl Column {
     /// What toolspan carries, in the order of the table: a transport gets its column with its name here.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::StdioLegacy,
         Self::StdioModern,
         Self::HttpLegacy,
         Self::HttpModern,
         Self::Sse,
         Self::WebSocket,
+        Self::BridgeLegacy,
+        Self::BridgeModern,
+        Self::BridgeSse,
     ];
 
     #[must_use]

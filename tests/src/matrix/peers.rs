@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use super::column::{Era, Transport};
 use super::sdk::Sdk;
 use crate::process::{
-    Guarded, PATIENCE, eventually, shell_code, wait_for_port_file, without_telemetry_variables,
+    Guarded, PATIENCE, shell_code, wait_for_port_file, without_telemetry_variables,
 };
 use crate::programs;
 
@@ -47,22 +48,30 @@ impl Mark {
         command.env("NODE_PATH", node_path());
     }
 
-    /// The command lines of the cell's processes that still run.
-    fn running(&self) -> Vec<String> {
+    /// The cell's processes that still run, with their command lines.
+    fn running(&self) -> Vec<(u32, String)> {
         let wanted = format!("{MARK}={}", self.text);
-        let Ok(processes) = std::fs::read_dir("/proc") else {
-            return vec!["/proc cannot be read".to_owned()];
+        let is_ours = |folder: &Path| {
+            let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+            let mut pairs = environment.split(|byte| *byte == 0);
+            pairs.any(|pair| pair == wanted.as_bytes())
         };
-        processes
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|folder| {
-                let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
-                environment
-                    .split(|byte| *byte == 0)
-                    .any(|pair| pair == wanted.as_bytes())
+        std::fs::read_dir("/proc")
+            .expect("/proc can be read")
+            .filter_map(|entry| {
+                let folder = entry.ok()?.path();
+                let id = folder.file_name()?.to_str()?.parse().ok()?;
+                is_ours(&folder).then(|| (id, command_line(&folder)))
             })
-            .map(|folder| command_line(&folder))
             .collect()
+    }
+
+    /// Waits until no process of the cell runs but this one.
+    ///
+    /// # Panics
+    /// When others are left running.
+    pub fn wait_for_only(&self, process: u32) {
+        self.wait_until(|running| running.iter().all(|(id, _)| *id == process));
     }
 
     /// Waits until nothing of the cell runs.
@@ -70,9 +79,19 @@ impl Mark {
     /// # Panics
     /// When something is left running.
     pub fn wait_for_no_one(&self) {
-        eventually("the end of every process of the cell", PATIENCE, || {
-            self.running().is_empty().then_some(())
-        });
+        self.wait_until(<[_]>::is_empty);
+    }
+
+    fn wait_until(&self, enough: impl Fn(&[(u32, String)]) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let running = self.running();
+            if enough(&running) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "left running: {running:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::column::{Era, Transport};
 use crate::programs;
 
 /// An SDK, real and pinned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sdk {
     Python1,
     Python2,
