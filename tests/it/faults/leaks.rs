@@ -24,8 +24,8 @@ mod websocket;
 
 /// How many clients are killed at the same time.
 const TOGETHER: usize = 8;
-/// What a sidecar keeps for itself while it runs: the connection to its collector.
-const OWN: usize = 1;
+/// What a sidecar keeps for itself while it runs: the connections to its collector, one for spans and one for points.
+const OWN: usize = 2;
 
 fn clients(usually: usize) -> usize {
     std::env::var("TOOLSPAN_TEST_CLIENTS")
