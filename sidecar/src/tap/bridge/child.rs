@@ -42,6 +42,8 @@ pub(super) struct Gone;
 pub(super) struct Child {
     /// None once the child is to end.
     lines: Mutex<Option<mpsc::Sender<Bytes>>>,
+    /// Turns true when it is to end.
+    asked: watch::Sender<bool>,
     /// True when nothing of it is left.
     over: watch::Receiver<bool>,
 }
@@ -62,6 +64,7 @@ impl Child {
         } = guard;
         let (lines, waiting) = mpsc::channel(WAITING_LINES);
         let (done, over) = watch::channel(false);
+        let (asked, to_end) = watch::channel(false);
         let running = Running {
             process,
             control,
@@ -69,10 +72,11 @@ impl Child {
             stdin: pipe::Sender::from_owned_fd(child_stdin)?,
             stdout: pipe::Receiver::from_owned_fd(child_stdout)?,
             waiting,
+            to_end,
             done,
         };
         let lines = Mutex::new(Some(lines));
-        Ok((Self { lines, over }, running))
+        Ok((Self { lines, asked, over }, running))
     }
 
     /// Hands over one line, its end included. Waits while the child does not read.
@@ -93,6 +97,7 @@ impl Child {
     /// Ends the input, which asks the child to end; one that does not is ended.
     pub fn end(&self) {
         self.lock().take();
+        self.asked.send_replace(true);
     }
 
     /// Waits until nothing of the child is left.
@@ -119,6 +124,7 @@ pub(super) struct Running {
     stdin: pipe::Sender,
     stdout: pipe::Receiver,
     waiting: mpsc::Receiver<Bytes>,
+    to_end: watch::Receiver<bool>,
     done: watch::Sender<bool>,
 }
 
@@ -132,12 +138,20 @@ impl Running {
             stdin,
             stdout,
             mut waiting,
+            mut to_end,
             done,
         } = self;
         tokio::select! {
             () = read(stdout, &hearer, max_line) => {}
             () = async {
-                write(stdin, &mut waiting).await;
+                tokio::select! {
+                    () = write(stdin, &mut waiting) => {}
+                    // A child that does not read would keep its input open for ever.
+                    () = async {
+                        let _ = to_end.wait_for(|end| *end).await;
+                        tokio::time::sleep(GRACE).await;
+                    } => {}
+                }
                 tokio::time::sleep(GRACE).await;
                 control.terminate();
                 // The end of its output is what ends the child for us.
