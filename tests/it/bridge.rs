@@ -16,6 +16,7 @@ mod legacy;
 mod life;
 mod modern;
 mod peers;
+mod websocket;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 

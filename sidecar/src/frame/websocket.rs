@@ -7,13 +7,15 @@
 
 mod header;
 mod inflate;
+mod receive;
 
 use super::line::{Edit, Line};
 use super::{Malformed, Scanner};
 
-use header::{BINARY, CLOSE, CONTINUATION, LONGEST, Parsed, TEXT};
-pub use header::{Header, mask};
+use header::{BINARY, CONTINUATION, LONGEST, Parsed};
+pub use header::{CLOSE, Header, PING, PONG, TEXT, mask};
 use inflate::Inflate;
+pub use receive::{Broken, Received, Receiver};
 
 /// One thing that passed.
 #[derive(Debug)]
@@ -328,14 +330,8 @@ fn unframe(mut frames: &[u8]) -> (Header, Vec<u8>) {
         }
         frames = rest;
     }
-    let none = Header {
-        fin: true,
-        compressed: false,
-        opcode: TEXT,
-        mask: None,
-        length: 0,
-    };
-    (first.unwrap_or(none), payload)
+    let none = || Header::of_server(TEXT, 0);
+    (first.unwrap_or_else(none), payload)
 }
 
 #[cfg(test)]

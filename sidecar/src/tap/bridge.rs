@@ -7,6 +7,7 @@
 //!   legacy       streamable.rs ─ legacy.rs    a session, its streams and its child
 //!   modern       modern.rs ─ ids.rs           a credential's child, shared by its requests
 //! GET /sse       sse.rs ────── legacy.rs      HTTP+SSE
+//! GET /ws        websocket.rs                 WebSocket: a connection and its child
 //!                child.rs    the process behind its guard: lines in, lines out
 //!                events.rs   a stream of events at the client's pace
 //! ```
@@ -28,13 +29,14 @@ mod routes;
 mod rules;
 mod sse;
 mod streamable;
+mod websocket;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::request::Parts;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
 
@@ -51,6 +53,8 @@ pub use rules::Rules;
 /// Where HTTP+SSE is served.
 const SSE_PATH: &str = "/sse";
 const MESSAGE_PATH: &str = "/message";
+/// Where WebSocket is served, besides the path of Streamable HTTP.
+const WEBSOCKET_PATH: &str = "/ws";
 /// One stdio server, served over HTTP.
 #[derive(Debug)]
 pub struct Bridge {
@@ -105,6 +109,9 @@ impl Bridge {
         let answered = if path == self.rules().settings.mcp_path {
             match parts.method {
                 Method::POST => self.post(&client, parts, body).await,
+                Method::GET if wishes_websocket(&parts) => {
+                    Ok(websocket::get(&self, &client, &parts))
+                }
                 Method::GET => streamable::get(&self, &parts),
                 Method::DELETE => streamable::delete(&self, &parts),
                 _ => Ok(method_not_allowed("GET, POST, DELETE")),
@@ -118,6 +125,11 @@ impl Bridge {
             match parts.method {
                 Method::POST => sse::post(&self, &client, parts, body).await,
                 _ => Ok(method_not_allowed("POST")),
+            }
+        } else if path == WEBSOCKET_PATH {
+            match parts.method {
+                Method::GET => Ok(websocket::get(&self, &client, &parts)),
+                _ => Ok(method_not_allowed("GET")),
             }
         } else {
             Ok(empty(StatusCode::NOT_FOUND))
@@ -168,6 +180,11 @@ impl Bridge {
             hop.count(scanner);
         }
     }
+}
+
+/// HTTP/2 has no upgrade, and HTTP/1.0 none that could be meant.
+fn wishes_websocket(parts: &Parts) -> bool {
+    parts.version == Version::HTTP_11 && websocket::wishes(&parts.headers)
 }
 
 /// A poisoned lock still holds whole entries: each change is one step.

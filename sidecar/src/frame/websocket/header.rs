@@ -5,9 +5,11 @@
 pub(super) const LONGEST: usize = 14;
 
 pub(super) const CONTINUATION: u8 = 0;
-pub(super) const TEXT: u8 = 1;
+pub const TEXT: u8 = 1;
 pub(super) const BINARY: u8 = 2;
-pub(super) const CLOSE: u8 = 8;
+pub const CLOSE: u8 = 8;
+pub const PING: u8 = 9;
+pub const PONG: u8 = 10;
 
 /// What a frame says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl Header {
         match self.opcode {
             CONTINUATION => !self.compressed && self.length >> 63 == 0,
             TEXT | BINARY => self.length >> 63 == 0,
-            8..=10 => self.fin && !self.compressed,
+            CLOSE | PING | PONG => self.fin && !self.compressed,
             _ => false,
         }
     }
@@ -78,6 +80,18 @@ impl Header {
     #[must_use]
     pub fn is_control(&self) -> bool {
         self.opcode >= CLOSE
+    }
+
+    /// That of a server's frame which is a message of its own.
+    #[must_use]
+    pub fn of_server(opcode: u8, length: u64) -> Self {
+        Self {
+            fin: true,
+            compressed: false,
+            opcode,
+            mask: None,
+            length,
+        }
     }
 
     /// Writes it, its length in the shortest form.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -15,6 +16,7 @@ use super::answer::{Answer, failed};
 use super::child::{self, Child, Hearer};
 use super::legacy::{Session, Why, Wire};
 use super::modern::{Caller, Shared};
+use super::websocket::Connection;
 use super::{Bridge, lock};
 use crate::clock;
 use crate::record::Tenant;
@@ -29,6 +31,10 @@ const FINISH: Duration = Duration::from_secs(5);
 pub(super) struct Places {
     sessions: HashMap<Box<str>, Arc<Session>>,
     callers: HashMap<Caller, Arc<Shared>>,
+    connections: HashMap<u64, Arc<Connection>>,
+    last_connection: u64,
+    /// No connection may begin that would go on for long.
+    draining: bool,
     closed: bool,
     /// The lives of all children, those that are ending included.
     lives: JoinSet<()>,
@@ -92,6 +98,32 @@ impl Bridge {
         Ok(shared)
     }
 
+    /// Starts a child for a connection, which keeps its place until it is over.
+    pub(super) fn connect(
+        &self,
+        make: impl FnOnce(Child, u64) -> Connection,
+        over: oneshot::Receiver<()>,
+    ) -> Result<Arc<Connection>, NoChild> {
+        let mut places = lock(&self.places);
+        self.check_room(&mut places)?;
+        if places.draining {
+            return Err(NoChild::Ending);
+        }
+        let (child, running) = self.start_child()?;
+        places.last_connection += 1;
+        let number = places.last_connection;
+        let connection = Arc::new(make(child, number));
+        places.connections.insert(number, Arc::clone(&connection));
+        let max_line = self.rules().settings.max_message_bytes;
+        let life = running.live(Arc::clone(&connection), max_line);
+        places.lives.spawn(async move {
+            life.await;
+            // A connection that is gone has let go of its place, too.
+            let _ = over.await;
+        });
+        Ok(connection)
+    }
+
     fn check_room(&self, places: &mut Places) -> Result<(), NoChild> {
         let max = self.rules().settings.max_sessions;
         while places.lives.try_join_next().is_some() {}
@@ -140,6 +172,15 @@ impl Bridge {
         }
     }
 
+    /// A connection has ended.
+    pub(super) fn forget_connection(&self, number: u64) {
+        lock(&self.places).connections.remove(&number);
+    }
+
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        lock(&self.places).connections.values().cloned().collect()
+    }
+
     fn end_idle(&self, limit: Duration) {
         let now = clock::instant();
         let (sessions, callers) = self.all();
@@ -164,12 +205,16 @@ impl Bridge {
 
     /// Streams on which nobody waits for an answer end; the others go on.
     pub(in crate::tap) fn drain(&self) {
+        lock(&self.places).draining = true;
         let (sessions, callers) = self.all();
         for session in sessions {
             session.drain();
         }
         for shared in callers {
             shared.drain();
+        }
+        for connection in self.connections() {
+            connection.drain();
         }
     }
 
@@ -186,6 +231,9 @@ impl Bridge {
         }
         for shared in callers {
             shared.end();
+        }
+        for connection in self.connections() {
+            connection.shut_down();
         }
         let over = async { while lives.join_next().await.is_some() {} };
         if tokio::time::timeout(FINISH, over).await.is_err() {

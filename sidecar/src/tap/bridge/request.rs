@@ -163,7 +163,7 @@ pub(super) fn observe(
     observed
 }
 
-fn tenant_header<'a>(rule: &TenantRule, headers: &'a HeaderMap) -> Option<&'a [u8]> {
+pub(super) fn tenant_header<'a>(rule: &TenantRule, headers: &'a HeaderMap) -> Option<&'a [u8]> {
     match rule {
         TenantRule::Header(name) => headers::only(headers, name).map(HeaderValue::as_bytes),
         _ => None,
