@@ -16,6 +16,7 @@ mod cut;
 mod disk;
 mod exports;
 mod idle;
+mod kept;
 mod leaks;
 mod many;
 mod nonsense;

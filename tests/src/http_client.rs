@@ -47,6 +47,14 @@ impl HttpClient {
         })
     }
 
+    /// Our own address.
+    ///
+    /// # Errors
+    /// When the connection has no name any more.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.stream.get_ref().local_addr()
+    }
+
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors

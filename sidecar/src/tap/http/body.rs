@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -19,7 +21,24 @@ use crate::tap::bridge::EventBody;
 
 /// The body of a request on its way to the server.
 #[derive(Debug)]
-pub(super) enum RequestBody {
+pub(super) struct RequestBody {
+    content: Content,
+    sent: Sent,
+}
+
+/// Whether all of a request's body has been taken.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sent(Arc<AtomicBool>);
+
+impl Sent {
+    pub fn is_complete(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What a request's body holds.
+#[derive(Debug)]
+pub(super) enum Content {
     /// All of it, in pieces: what the client sent and what was spliced between.
     Whole(VecDeque<Bytes>),
     /// As it comes: first what was read already, then the rest, read on the way if there is a reader.
@@ -30,15 +49,22 @@ pub(super) enum RequestBody {
     },
 }
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
+impl RequestBody {
+    pub fn new(content: Content) -> Self {
+        let sent = Sent::default();
+        sent.0.store(content.is_end(), Relaxed);
+        Self { content, sent }
+    }
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
+    /// Tells when all of it has been taken.
+    pub fn sent(&self) -> Sent {
+        self.sent.clone()
+    }
+}
+
+impl Content {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self {
             Self::Whole(pieces) => {
                 Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
             }
@@ -74,14 +100,14 @@ impl Body for RequestBody {
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    fn is_end(&self) -> bool {
         match self {
             Self::Whole(pieces) => pieces.is_empty(),
             Self::Stream { first, rest, .. } => first.is_empty() && rest.is_end_stream(),
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
+    fn length(&self) -> SizeHint {
         let length =
             |pieces: &VecDeque<Bytes>| pieces.iter().map(|p| p.remaining() as u64).sum::<u64>();
         match self {
@@ -96,6 +122,31 @@ impl Body for RequestBody {
                 hint
             }
         }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let frame = ready!(this.content.poll(cx));
+        if frame.is_none() || this.content.is_end() {
+            this.sent.0.store(true, Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.length()
     }
 }
 

@@ -136,7 +136,8 @@ async fn serve_exchanges(
             }
             () = handover.idle() => {
                 if watch.is_flushed() && let Some((server, link)) = handover.take().await {
-                    debug!("relaying an idle stream");
+                    let client_address = client.address.map(tracing::field::display);
+                    debug!(client = client_address, "relaying an idle stream");
                     let parts = serving.into_parts();
                     let client = parts.io.into_inner().into_inner();
                     let relay = Relay::new(client, &parts.read_buf, server, handover.left());

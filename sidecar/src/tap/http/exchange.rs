@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
-use super::body::{RequestBody, ResponseBody};
+use super::body::{Content, RequestBody, ResponseBody};
 use super::calls::Exchange;
 use super::handover::Handover;
 use super::headers::{self, Media};
@@ -95,6 +95,7 @@ pub(super) async fn run(
         _ => pass(body),
     };
     parts.uri = link.upstream().place(&parts.uri);
+    let all_sent = body.sent();
     let request = Request::from_parts(parts, body);
     let sent = match wish {
         Some(_) => link
@@ -110,7 +111,7 @@ pub(super) async fn run(
             switch(response, &wish, origin, &client.onward)
         }
         (Ok((response, load)), _) => {
-            let handover = handover.filter(|handover| handover.begin(&response, &link));
+            let handover = handover.filter(|handover| handover.begin(&response, &link, all_sent));
             pass_back(response, load, exchange, handover)
         }
         (Err(failure), _) => fail(&failure, exchange),
@@ -151,11 +152,11 @@ fn switch(
 }
 
 fn pass(body: Incoming) -> RequestBody {
-    RequestBody::Stream {
+    RequestBody::new(Content::Stream {
         first: std::collections::VecDeque::new(),
         rest: body,
         reader: None,
-    }
+    })
 }
 
 fn pass_back(

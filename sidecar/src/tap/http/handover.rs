@@ -7,11 +7,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{Response, Version};
 use tokio::sync::Notify;
 
+use super::body::Sent;
 use super::headers::{self, Media};
 use super::relay::Left;
 use super::upstream::Link;
@@ -37,32 +38,37 @@ struct State {
 #[derive(Debug)]
 struct Stream {
     link: Arc<Link>,
+    request: Sent,
     /// Bytes of data that came out of the server's connection.
     passed: u64,
 }
 
 impl Handover {
     /// That of the connection a request came on, if what is open on it can be taken over: an HTTP/1.1 connection
-    /// that goes on after its answer.
+    /// that goes on after its answer, as HTTP, and a request whose end is plain.
     pub fn of(request: &mut Parts) -> Option<Arc<Self>> {
         let handover = request.extensions.remove::<Arc<Self>>()?;
-        let goes_on = !request.headers.contains_key(CONNECTION)
-            || request
-                .headers
-                .get(CONNECTION)
-                .is_some_and(|value| value == "keep-alive");
-        (request.version == Version::HTTP_11 && goes_on).then_some(handover)
+        let plain = request.version == Version::HTTP_11
+            && !headers::says_close(&request.headers)
+            && !request.headers.contains_key(UPGRADE)
+            && !request.headers.contains_key(TRANSFER_ENCODING);
+        plain.then_some(handover)
     }
 
-    /// An answer begins. Gives whether it is an event stream in chunks.
-    pub fn begin<B>(&self, answer: &Response<B>, link: &Arc<Link>) -> bool {
-        let coding = headers::only(answer.headers(), &TRANSFER_ENCODING);
+    /// An answer begins. Gives whether it is an event stream in chunks, on a connection that goes on after it.
+    pub fn begin<B>(&self, answer: &Response<B>, link: &Arc<Link>, request: Sent) -> bool {
+        let headers = answer.headers();
+        let coding = headers::only(headers, &TRANSFER_ENCODING);
         let streams = answer.version() == Version::HTTP_11
-            && headers::media(answer.headers()) == Media::EventStream
-            && coding.is_some_and(|coding| coding == "chunked");
+            && headers::media(headers) == Media::EventStream
+            && coding.is_some_and(|coding| coding == "chunked")
+            && !headers.contains_key(CONTENT_LENGTH)
+            && !headers.contains_key(TRAILER)
+            && !headers::says_close(headers);
         if streams {
             self.lock().stream = Some(Stream {
                 link: Arc::clone(link),
+                request,
                 passed: 0,
             });
             self.begun.notify_one();
@@ -86,15 +92,15 @@ impl Handover {
         }
     }
 
-    /// Waits until there is a stream through which nothing passes.
+    /// Waits until there is a stream through which nothing passes, though its request has all passed before.
     pub async fn idle(&self) {
         loop {
-            let Some(before) = self.passed() else {
+            let Some((sent, before)) = self.passed() else {
                 self.begun.notified().await;
                 continue;
             };
             tokio::time::sleep(IDLE).await;
-            if self.passed() == Some(before) {
+            if sent && self.passed() == Some((sent, before)) {
                 return;
             }
         }
@@ -120,8 +126,11 @@ impl Handover {
         std::mem::take(&mut state.left)
     }
 
-    fn passed(&self) -> Option<u64> {
-        self.lock().stream.as_ref().map(|stream| stream.passed)
+    /// Whether all of the request, and how much of the answer.
+    fn passed(&self) -> Option<(bool, u64)> {
+        let state = self.lock();
+        let stream = state.stream.as_ref()?;
+        Some((stream.request.is_complete(), stream.passed))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -20,15 +20,18 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Removes the fields that mean one connection only (RFC 9110, 7.6.1); that trailers are taken is said again.
+/// A length beside a transfer coding means nothing (RFC 9112, 6.3) and goes with it.
 pub(in crate::tap) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let trailers = convert::takes_trailers(headers);
-    if let Some(connection) = headers.remove(header::CONNECTION) {
-        let named = connection.to_str().unwrap_or_default().to_owned();
-        for name in named.split(',').map(str::trim) {
-            if !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive") {
-                headers.remove(name);
-            }
+    let named = list(headers, &header::CONNECTION).unwrap_or_default();
+    headers.remove(header::CONNECTION);
+    for name in named.split(',').map(str::trim) {
+        if !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive") {
+            headers.remove(name);
         }
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
     }
     for name in [
         KEEP_ALIVE,
@@ -49,6 +52,14 @@ pub(in crate::tap) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 pub(in crate::tap) fn carrier(headers: &HeaderMap) -> Option<Carrier> {
     let traceparent = only(headers, &TRACEPARENT)?.to_str().ok()?;
     Carrier::read(Some(traceparent), list(headers, &TRACESTATE).as_deref())
+}
+
+/// Whether the connection ends behind this message.
+pub(in crate::tap) fn says_close(headers: &HeaderMap) -> bool {
+    list(headers, &header::CONNECTION).is_some_and(|all| {
+        all.split(',')
+            .any(|one| one.trim().eq_ignore_ascii_case("close"))
+    })
 }
 
 /// The value of a header that must not be repeated.
@@ -135,17 +146,22 @@ mod tests {
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
-            .collect()
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        headers
     }
 
     #[test]
     fn only_hop_by_hop_fields_go() {
         let mut headers = map(&[
             ("connection", "close, x-mine"),
+            ("connection", "x-ours"),
             ("x-mine", "1"),
+            ("x-ours", "1"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
             ("keep-alive", "5"),
             ("te", "trailers"),
             ("x-other", "2"),

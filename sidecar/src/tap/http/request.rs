@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::body::RequestBody;
+use super::body::{Content, RequestBody};
 use super::calls::{Exchange, SharedCalls, lock_late};
 use super::origin::Origin;
 use crate::clock;
@@ -147,11 +147,11 @@ fn stream(
     };
     first.iter().for_each(|piece| reader.feed(piece));
     Prepared {
-        body: RequestBody::Stream {
+        body: RequestBody::new(Content::Stream {
             first,
             rest,
             reader: Some(Box::new(reader)),
-        },
+        }),
         injected: None,
         length: None,
     }
@@ -186,5 +186,5 @@ fn apply(whole: Bytes, edits: Vec<Edit>) -> RequestBody {
     }
     pieces.push_back(whole.slice(at..));
     pieces.retain(|piece| !piece.is_empty());
-    RequestBody::Whole(pieces)
+    RequestBody::new(Content::Whole(pieces))
 }
