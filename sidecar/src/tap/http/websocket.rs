@@ -2,6 +2,7 @@
 //! requests with their context.
 //! Never answers a frame itself, and never keeps one side open when the other is gone.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use http::header::{self, HeaderMap, HeaderValue};
@@ -47,20 +48,76 @@ impl Wish {
 
 /// Relays a connection that the server agreed to, until both sides have ended, or one is gone. Without an origin the
 /// hop is switched off.
-pub(super) async fn run(mut client: Box<dyn Io>, server: OnUpgrade, origin: Option<Origin>) {
-    let mut server = match server.await {
+pub(super) async fn run(client: Box<dyn Io>, server: OnUpgrade, origin: Option<Origin>) {
+    let server = match server.await {
         Ok(server) => TokioIo::new(server),
         Err(error) => return debug!(%error, "no WebSocket came of it"),
     };
     let ended = match origin {
         Some(origin) => Relay::new(&origin).run(&origin, client, server).await,
-        None => tokio::io::copy_bidirectional(&mut client, &mut server)
-            .await
-            .map(|_| ()),
+        None => {
+            let (from_client, to_client) = tokio::io::split(client);
+            let (from_server, to_server) = tokio::io::split(server);
+            both(copy(from_client, to_server), copy(from_server, to_client)).await
+        }
     };
     if let Err(error) = ended {
         debug!(%error, "WebSocket ended");
     }
+}
+
+/// Why a direction ended before its end.
+#[derive(Debug)]
+enum Broken {
+    Reading(io::Error),
+    Writing(io::Error),
+}
+
+/// Carries both directions to their ends. Who cannot be read any more is gone: that ends both. Who takes no more bytes
+/// may have said something before, so that only ends the direction towards it.
+async fn both(
+    up: impl Future<Output = Result<(), Broken>>,
+    down: impl Future<Output = Result<(), Broken>>,
+) -> io::Result<()> {
+    let up = async { only_reading(up.await) };
+    let down = async { only_reading(down.await) };
+    tokio::try_join!(up, down).map(|_| ())
+}
+
+fn only_reading(ended: Result<(), Broken>) -> io::Result<()> {
+    match ended {
+        Ok(()) => Ok(()),
+        Err(Broken::Reading(error)) => Err(error),
+        Err(Broken::Writing(error)) => {
+            debug!(%error, "one direction of a WebSocket ended");
+            Ok(())
+        }
+    }
+}
+
+/// Passes one direction on as it is.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+) -> Result<(), Broken> {
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        let read = from.read(&mut buffer).await.map_err(Broken::Reading)?;
+        write(&mut to, buffer.get(..read).unwrap_or(&[]), read == 0).await?;
+        if read == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes bytes out, and says that they are the last.
+async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], last: bool) -> Result<(), Broken> {
+    let written = async {
+        to.write_all(bytes).await?;
+        to.flush().await?;
+        if last { to.shutdown().await } else { Ok(()) }
+    };
+    written.await.map_err(Broken::Writing)
 }
 
 /// What both directions share.
@@ -92,7 +149,7 @@ impl Relay {
         origin: &Origin,
         client: impl AsyncRead + AsyncWrite,
         server: impl AsyncRead + AsyncWrite,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
         let (from_client, to_client) = tokio::io::split(client);
         let (from_server, to_server) = tokio::io::split(server);
         let of_client = Arrival {
@@ -106,8 +163,8 @@ impl Relay {
         };
         let up = self.pass(Direction::ToServer, &of_client, from_client, to_server);
         let down = self.pass(Direction::ToClient, &of_server, from_server, to_client);
-        // An end of file is passed on and the other side answers it; an error ends both.
-        tokio::try_join!(up, down).map(|_| ())
+        // An end of file is passed on and the other side answers it.
+        both(up, down).await
     }
 
     /// Passes one direction on until it ends.
@@ -117,7 +174,7 @@ impl Relay {
         arrival: &Arrival<'_>,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
-    ) -> std::io::Result<()> {
+    ) -> Result<(), Broken> {
         let (reader, writer) = match direction {
             Direction::ToServer => (Outcome::ClientGone, Outcome::ServerGone),
             Direction::ToClient => (Outcome::ServerGone, Outcome::ClientGone),
@@ -130,23 +187,15 @@ impl Relay {
             if !matches!(read, Ok(1..)) {
                 self.end(reader);
             }
-            let read = read?;
+            let read = read.map_err(Broken::Reading)?;
             let out = if read == 0 {
                 stream.end()
             } else {
                 stream.feed(buffer.get(..read).unwrap_or(&[]), &mut each);
                 stream.out()
             };
-            let written = async {
-                to.write_all(out).await?;
-                to.flush().await?;
-                if read == 0 {
-                    to.shutdown().await
-                } else {
-                    Ok(())
-                }
-            };
-            written.await.inspect_err(|_| self.end(writer))?;
+            let written = write(&mut to, out, read == 0).await;
+            written.inspect_err(|_| self.end(writer))?;
             if read == 0 {
                 return Ok(());
             }
@@ -189,3 +238,6 @@ impl Drop for Relay {
         hop.end_session(*session, outcome, None, clock::now());
     }
 }
+
+#[cfg(test)]
+mod tests;
