@@ -82,6 +82,27 @@ fn a_call_that_nobody_comes_back_for_ends_with_its_session() {
     proxy.stop().assert_conserved();
 }
 
+#[test]
+fn a_session_ends_when_a_call_that_was_too_large_to_hold_learns_that_it_is_gone() {
+    let upstream = HttpPeer::start(|request| {
+        if request.body.len() > 1000 {
+            return Answer::new(404, "application/json", Body::Whole(b"{}".to_vec()));
+        }
+        broken(request)
+    })
+    .expect("a port on loopback");
+    let (receiver, proxy) = start(&upstream.url(""), &[("TOOLSPAN_MAX_INJECT_BYTES", "1000")]);
+    assert!(client(&proxy).post("/mcp", &[SESSION], CALL).is_err());
+    let mut large = br#"{"jsonrpc":"2.0","id":8,"method":"tools/list"}"#.to_vec();
+    large.resize(2000, b' ');
+    let gone = client(&proxy).post("/mcp", &[SESSION], &large);
+    assert_eq!(gone.expect("an answer").status, 404);
+    let spans = receiver.wait_for_calls(2);
+    let waited = only_call(&spans, "tools/call");
+    assert_eq!(waited.text("toolspan.outcome"), "server_gone");
+    proxy.stop().assert_conserved();
+}
+
 /// The first event of a stream that carries this, with its id.
 fn id_of_event(client: &mut HttpClient) -> String {
     let mut text = String::new();

@@ -162,7 +162,7 @@ impl Exchange {
     /// The head of the answer has come.
     pub fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
         self.status = status;
-        self.has_calls = !self.calls.is_empty();
+        self.has_calls = !self.calls.is_empty() || self.late_calls.is_some();
         self.new_session = headers
             .get(headers::SESSION)
             .map(|id| self.origin.hop.hash_session(id.as_bytes()));
