@@ -68,9 +68,7 @@ impl Dialer {
     async fn connect(&self, alpn: Alpn) -> io::Result<Dialed> {
         let socket = match &self.endpoint {
             Endpoint::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                Socket::Tcp(stream)
+                Socket::tcp(TcpStream::connect((host.as_str(), *port)).await?)?
             }
             Endpoint::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
         };

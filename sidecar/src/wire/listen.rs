@@ -87,8 +87,7 @@ impl Listener {
         match &self.socket {
             Bound::Tcp(listener) => {
                 let (stream, client) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok((Socket::Tcp(stream), Some(client)))
+                Ok((Socket::tcp(stream)?, Some(client)))
             }
             Bound::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;

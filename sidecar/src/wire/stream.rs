@@ -4,16 +4,39 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
+
+/// A host is asked whether it is there after this silence, so often, and is gone after so many questions.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+const KEEPALIVE_TIMES: u32 = 6;
 
 /// A connection as the system has it.
 #[derive(Debug)]
 pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// A TCP connection that sends at once, and ends when its peer's host is gone without a word: it is the systems that
+    /// ask each other, so that a peer that is merely busy keeps it.
+    ///
+    /// # Errors
+    /// When the connection has ended already.
+    pub fn tcp(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        sockopt::set_tcp_keepidle(&stream, KEEPALIVE_AFTER)?;
+        sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_EVERY)?;
+        sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_TIMES)?;
+        sockopt::set_socket_keepalive(&stream, true)?;
+        Ok(Self::Tcp(stream))
+    }
 }
 
 /// A connection as HTTP has it.

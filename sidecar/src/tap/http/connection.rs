@@ -10,7 +10,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
@@ -188,14 +188,11 @@ async fn serve_two(opened: Opened, client: &ClientInfo, hop: Service) {
     let (conversations, mut stop) = (Conversations::new(hop.fronts, true), hop.stop);
     let service = service_fn(|request| conversations.current().answer(client.clone(), request));
     let serving = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
         .max_concurrent_streams(limits::MAX_STREAMS)
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)
         .max_send_buf_size(limits::SEND_BUFFER)
         .max_header_list_size(max_header_bytes)
-        .keep_alive_interval(limits::PING_EVERY)
-        .keep_alive_timeout(limits::PING_ANSWER)
         .serve_connection(TokioIo::new(opened.stream), service);
     let mut serving = std::pin::pin!(serving);
     note(tokio::select! {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::client::conn::http1::{self, Connection};
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::oneshot;
 use tracing::debug;
 
@@ -112,12 +112,9 @@ async fn drive(
 impl Two {
     pub async fn open(stream: Stream) -> hyper::Result<Self> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
             .initial_stream_window_size(limits::STREAM_WINDOW)
             .initial_connection_window_size(limits::CONNECTION_WINDOW)
             .max_send_buf_size(limits::SEND_BUFFER)
-            .keep_alive_interval(limits::PING_EVERY)
-            .keep_alive_timeout(limits::PING_ANSWER)
             .handshake(TokioIo::new(stream))
             .await?;
         let mut connection = Box::pin(connection);

@@ -55,3 +55,20 @@ async fn a_file_that_is_anothers_by_now_stays() {
     assert!(path.exists());
     drop(second);
 }
+
+#[tokio::test]
+async fn a_host_that_is_gone_is_noticed_by_the_system() {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listener = Listener::bind(&Address::Tcp(any)).await.unwrap();
+    let Address::Tcp(at) = listener.address() else {
+        panic!("it is TCP");
+    };
+    let _client = std::net::TcpStream::connect(at).unwrap();
+    let Ok((Socket::Tcp(stream), _)) = listener.accept().await else {
+        panic!("it is TCP");
+    };
+    assert!(stream.nodelay().unwrap());
+    assert!(rustix::net::sockopt::socket_keepalive(&stream).unwrap());
+    let idle = rustix::net::sockopt::tcp_keepidle(&stream).unwrap();
+    assert!(idle.as_secs() <= 60, "{idle:?}");
+}
