@@ -311,13 +311,27 @@ impl Proxy {
         self.stop_and_keep_log().0
     }
 
+    /// Tells it to end, which it does when what is open has ended.
+    pub fn begin_to_stop(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
     /// As `stop`, with the log.
     ///
     /// # Panics
     /// When it does not end in order.
     #[must_use]
-    pub fn stop_and_keep_log(mut self) -> (Summary, Log) {
-        self.process.signal(Signal::TERM);
+    pub fn stop_and_keep_log(self) -> (Summary, Log) {
+        self.begin_to_stop();
+        self.wait()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end in order.
+    #[must_use]
+    pub fn wait(mut self) -> (Summary, Log) {
         assert_eq!(shell_code(self.process.wait()), 0, "{}", self.log.text());
         (self.log.summary(), self.log)
     }

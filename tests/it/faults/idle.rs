@@ -206,3 +206,34 @@ fn what_a_server_asks_on_a_stream_that_was_idle_gets_its_context() {
     summary.assert_conserved();
     assert_eq!(summary.count("calls_seen"), 1);
 }
+
+#[test]
+fn a_request_that_arrived_behind_a_stream_is_answered_though_the_sidecar_ends() {
+    let mut idle = idle_stream();
+    idle.client.send_raw(&whole_call()).expect("it is read");
+    // What comes after it has arrived, so it has.
+    write_chunk(&mut idle.stream, b": two\n\n").expect("it is read");
+    assert_eq!(next(&mut idle.client), b": two\n\n");
+    idle.proxy.begin_to_stop();
+    let address = idle.proxy.address();
+    eventually("new connections to be refused", PATIENCE, || {
+        HttpClient::connect(address).is_err().then_some(())
+    });
+    write_chunk(&mut idle.stream, b"").expect("it is read");
+    assert_eq!(idle.client.next_chunk().expect("the end"), None);
+    let mut reader = BufReader::new(idle.stream.try_clone().expect("a copy"));
+    let head = read_head(&mut reader).expect("a head").expect("a head");
+    assert_eq!(head.start_line, "POST /mcp HTTP/1.1");
+    write_message(
+        &mut idle.stream,
+        "HTTP/1.1 202 Accepted",
+        &Vec::new(),
+        Some(b""),
+    )
+    .expect("it is read");
+    let head = idle.client.read_head().expect("an answer");
+    assert!(head.start_line.contains("202"), "{}", head.start_line);
+    let (summary, _) = idle.proxy.wait();
+    summary.assert_conserved();
+    assert_eq!(summary.count("calls_seen"), 2);
+}

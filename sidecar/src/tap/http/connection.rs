@@ -23,7 +23,7 @@ use super::onward::Onward;
 use super::relay::Relay;
 use super::room::{Place, Room};
 use super::upstream::Link;
-use super::{ClientInfo, Conversations, Service, is_stopped, limits, stopped};
+use super::{ClientInfo, Conversations, Service, limits, stopped};
 use crate::counters::{Counters, Refusal};
 use crate::wire::tls;
 use crate::wire::{Socket, Stream};
@@ -98,7 +98,8 @@ async fn serve_one(opened: Opened, client: &ClientInfo, hop: Service) {
         let Some((relay, link)) = Box::pin(serving).await else {
             return;
         };
-        if let Some(finished) = relay.run().await.filter(|_| !is_stopped(&stop)) {
+        // After the word to stop too: a request that has arrived behind the stream is answered.
+        if let Some(finished) = relay.run().await {
             if let Some(server) = finished.server {
                 link.take_back(server).await;
             }
@@ -138,9 +139,8 @@ async fn serve_exchanges(
                 if watch.is_flushed() && let Some((server, link)) = handover.take().await {
                     let client_address = client.address.map(tracing::field::display);
                     debug!(client = client_address, "relaying an idle stream");
-                    let parts = serving.into_parts();
-                    let client = parts.io.into_inner().into_inner();
-                    let relay = Relay::new(client, &parts.read_buf, server, handover.left());
+                    let (client, ahead) = taken(serving.into_parts());
+                    let relay = Relay::new(client, &ahead, server, handover.left());
                     return Some((relay, link));
                 }
             }
@@ -148,13 +148,13 @@ async fn serve_exchanges(
     };
     match (served, client.onward.take()) {
         (Ok(()), Some(goes_on)) => {
-            let parts = serving.into_parts();
+            let (guard, ahead) = taken(serving.into_parts());
             // What the client says from here on is no HTTP.
-            let stream = parts.io.into_inner().into_inner().into_inner();
-            goes_on(Box::new(Gate::after(stream, parts.read_buf))).await;
+            let (stream, first) = guard.into_parts();
+            goes_on(Box::new(Gate::after(stream, joined(ahead, first)))).await;
         }
         (served, _) => {
-            let guard = serving.into_parts().io.into_inner().into_inner();
+            let (guard, _) = taken(serving.into_parts());
             if let Err(error) = &served
                 && !guard.has_refused()
             {
@@ -173,6 +173,19 @@ fn count_refusal(error: &hyper::Error, counters: &Counters) {
     } else if error.is_parse() {
         counters.refuse(Refusal::Unparsable);
     }
+}
+
+/// What is under a connection, and all that was read of it and is not used.
+fn taken<I, S>(parts: http1::Parts<TokioIo<Gate<I>>, S>) -> (I, Bytes) {
+    let (stream, first) = parts.io.into_inner().into_parts();
+    (stream, joined(parts.read_buf, first))
+}
+
+fn joined(read: Bytes, behind: Bytes) -> Bytes {
+    if behind.is_empty() {
+        return read;
+    }
+    [read, behind].concat().into()
 }
 
 /// A peer that goes away is no failure of ours; its calls have their end.

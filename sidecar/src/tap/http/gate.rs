@@ -117,8 +117,9 @@ impl<S> Gate<S> {
         self.watch.clone()
     }
 
-    pub fn into_inner(self) -> S {
-        self.stream
+    /// The stream, and what of its first bytes nobody has read.
+    pub fn into_parts(self) -> (S, Bytes) {
+        (self.stream, self.first)
     }
 }
 

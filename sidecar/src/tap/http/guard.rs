@@ -91,8 +91,9 @@ impl<S> Guard<S> {
         }
     }
 
-    pub fn into_inner(self) -> S {
-        self.stream
+    /// The stream, and what of its first bytes nobody has read.
+    pub fn into_parts(self) -> (S, Bytes) {
+        (self.stream, self.first)
     }
 
     /// A connection whose protocol keeps its own order: only the bounds on writing hold.

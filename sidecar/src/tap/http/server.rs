@@ -100,7 +100,8 @@ async fn drive(
         biased;
         Ok(give) = released => {
             // Whoever asked is gone if the client is, and so may the server's connection.
-            let _ = give.send(connection.into_parts().io.into_inner().into_inner());
+            let (stream, _) = connection.into_parts().io.into_inner().into_parts();
+            let _ = give.send(stream);
         }
         // The exchange sees every error it has.
         ended = &mut connection => if let Err(error) = ended {

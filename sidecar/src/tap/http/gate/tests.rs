@@ -64,3 +64,11 @@ async fn what_was_read_before_comes_first() {
     gate.read_exact(&mut read).await.unwrap();
     assert_eq!(&read, b"POST /mcp");
 }
+
+#[tokio::test]
+async fn what_nobody_has_read_is_left() {
+    let (_other, ours) = duplex(1000);
+    let mut gate = Gate::after(ours, bytes::Bytes::from_static(b"POST /mcp"));
+    gate.read_exact(&mut [0; 5]).await.unwrap();
+    assert_eq!(&gate.into_parts().1[..], b"/mcp");
+}
