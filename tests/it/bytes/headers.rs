@@ -164,8 +164,64 @@ fn our_own_failures_are_gateway_errors() {
     let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
     let response = client.post("/mcp", &[], CALL).expect("an answer");
     assert_eq!(response.status, 502);
+    assert_eq!(response.text(), "toolspan: the server cannot be reached\n");
     let [span] = receiver.wait_for_calls(1).try_into().expect("one span");
     assert_eq!(span.text("toolspan.outcome"), "unreachable");
+}
+
+#[test]
+fn how_long_the_server_keeps_a_connection_is_said_to_the_client() {
+    let hop = hop(|request| {
+        let mut answer = Answer::json("{}");
+        let mut say = |name: &str, value: &str| {
+            answer.headers.push((name.to_owned(), value.to_owned()));
+        };
+        say("Keep-Alive", "timeout=7");
+        if request.path == "/last" {
+            say("Connection", "close");
+        }
+        answer
+    });
+    let mut client = hop.client();
+    let kept = client.post("/mcp", &[], CALL).expect("an answer");
+    assert_eq!(kept.header("keep-alive"), Some("timeout=7"));
+    let last = client.post("/last", &[], CALL).expect("an answer");
+    assert_eq!(last.header("keep-alive"), None, "it does not keep it");
+}
+
+#[test]
+fn hundreds_of_headers_pass_both_ways() {
+    let many = |name: &str| {
+        let names = (0..500).map(|i| format!("X-{name}-{i}"));
+        names.map(|name| (name, "1".to_owned())).collect::<Vec<_>>()
+    };
+    let hop = hop(move |_| {
+        let mut answer = Answer::json("{}");
+        answer.headers.extend(many("Down"));
+        answer
+    });
+    let sent = many("Up");
+    let sent: Vec<_> = sent.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let response = hop.client().post("/mcp", &sent, CALL).expect("an answer");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("x-down-499"), Some("1"));
+    assert_eq!(hop.arrived().header("x-up-499"), Some("1"));
+}
+
+#[test]
+fn a_chunked_body_of_a_get_arrives() {
+    let hop = hop(answer);
+    let mut client = hop.client();
+    let request =
+        "GET /mcp HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    client.send_raw(request.as_bytes()).expect("it is read");
+    let head = client.read_head().expect("an answer");
+    assert!(head.start_line.contains(" 200 "), "{}", head.start_line);
+    let request = hop.arrived();
+    assert_eq!(
+        (request.method.as_str(), request.body),
+        ("GET", b"abc".to_vec())
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ const POST: &str = "POST /mcp HTTP/1.1\r\nhost: a\r\n";
 /// What is sent, what the answer begins with, and what it is counted as.
 fn table() -> Vec<(String, &'static str, &'static str)> {
     let post = |fields: &str| format!("{POST}{fields}\r\n0\r\n\r\n");
-    let many = "x: y\r\n".repeat(150);
+    let many = "x: y\r\n".repeat(1100);
     let large = format!("x: {}\r\n", "y".repeat(70_000));
     vec![
         (

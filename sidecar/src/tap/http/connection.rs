@@ -123,6 +123,7 @@ async fn serve_exchanges(
     });
     let mut serving = http1::Builder::new()
         .preserve_header_case(true)
+        .max_headers(limits::MAX_HEADERS)
         .serve_connection(TokioIo::new(gate), service);
     let mut stopping = false;
     let served = loop {

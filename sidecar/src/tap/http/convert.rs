@@ -53,6 +53,7 @@ pub(super) fn absolute_form<B>(request: &mut Request<B>, scheme: Scheme) -> bool
     let headers = request.headers_mut();
     headers.remove(header::HOST);
     headers.remove(header::CONNECTION);
+    headers.remove(header::TRANSFER_ENCODING);
     true
 }
 

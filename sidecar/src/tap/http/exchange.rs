@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tracing::warn;
 
 use super::body::{Content, RequestBody, ResponseBody};
@@ -94,6 +94,14 @@ pub(super) async fn run(
         }
         _ => pass(body),
     };
+    // Of these methods hyper sends a body only where the headers say that there is one.
+    if matches!(parts.method, Method::GET | Method::HEAD)
+        && !body.is_end_stream()
+        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+    {
+        let chunked = HeaderValue::from_static("chunked");
+        parts.headers.insert(header::TRANSFER_ENCODING, chunked);
+    }
     parts.uri = link.upstream().place(&parts.uri);
     let all_sent = body.sent();
     let request = Request::from_parts(parts, body);
@@ -112,7 +120,9 @@ pub(super) async fn run(
         }
         (Ok((response, load)), _) => {
             let handover = handover.filter(|handover| handover.begin(&response, &link, all_sent));
-            pass_back(response, load, exchange, handover)
+            // Then the client's connection is kept as long as the server's.
+            let mirrored = client.http == "1.1" && response.version() == Version::HTTP_11;
+            pass_back(response, load, exchange, handover, mirrored)
         }
         (Err(failure), _) => fail(&failure, exchange),
     })
@@ -164,9 +174,14 @@ fn pass_back(
     load: Option<Load>,
     exchange: Option<Box<Exchange>>,
     handover: Option<Arc<Handover>>,
+    mirrored: bool,
 ) -> Response<ResponseBody> {
     let (mut parts, body) = response.into_parts();
+    let kept_alive = headers::kept_alive(&parts.headers).filter(|_| mirrored);
     headers::remove_hop_by_hop(&mut parts.headers);
+    if let Some(kept_alive) = kept_alive {
+        parts.headers.insert(headers::KEEP_ALIVE, kept_alive);
+    }
     if parts.version == Version::HTTP_2 {
         parts.version = Version::HTTP_11;
     }
@@ -182,7 +197,7 @@ fn fail(failure: &Failure, exchange: Option<Box<Exchange>>) -> Response<Response
     if let Some(exchange) = exchange {
         exchange.end(failure.outcome());
     }
-    answer(failure.status(), &failure.to_string())
+    answer(failure.status(), failure.words())
 }
 
 /// An answer of our own: always 5xx, because clients read an era out of a 4xx.

@@ -16,10 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::heads::{Heads, Owed, Refused};
+use super::limits;
 use crate::counters::{Counters, Refusal};
 
 /// One field more than an HTTP head may have here.
-const TOO_MANY_FIELDS: usize = 101;
+const TOO_MANY_FIELDS: usize = limits::MAX_HEADERS + 1;
 /// How long a client that was refused may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
 

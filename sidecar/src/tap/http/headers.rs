@@ -16,7 +16,7 @@ pub(in crate::tap) const PROTOCOL_VERSION: HeaderName =
     HeaderName::from_static("mcp-protocol-version");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Removes the fields that mean one connection only (RFC 9110, 7.6.1); that trailers are taken is said again.
@@ -52,6 +52,12 @@ pub(in crate::tap) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 pub(in crate::tap) fn carrier(headers: &HeaderMap) -> Option<Carrier> {
     let traceparent = only(headers, &TRACEPARENT)?.to_str().ok()?;
     Carrier::read(Some(traceparent), list(headers, &TRACESTATE).as_deref())
+}
+
+/// How long the server keeps the connection, where it says so and does.
+pub(super) fn kept_alive(headers: &HeaderMap) -> Option<HeaderValue> {
+    let kept = headers.get(KEEP_ALIVE)?;
+    (!says_close(headers)).then(|| kept.clone())
 }
 
 /// Whether the connection ends behind this message.

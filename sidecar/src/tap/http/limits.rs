@@ -1,5 +1,8 @@
-//! Takes nothing. Gives the numbers of HTTP/2 that both sides of a hop use.
+//! Takes nothing. Gives the numbers of HTTP that both sides of a hop use.
 //! Never depends on a peer.
+
+/// Header lines of one message of HTTP/1.1; `max_header_bytes` bounds what a client's may hold in all.
+pub(super) const MAX_HEADERS: usize = 1024;
 
 /// Exchanges that a client may have on one connection.
 pub(super) const MAX_STREAMS: u32 = 256;

@@ -52,6 +52,7 @@ impl One {
         let watch = gate.watch();
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
+            .max_headers(limits::MAX_HEADERS)
             .handshake(TokioIo::new(gate))
             .await?;
         let (release, released) = oneshot::channel();
@@ -80,6 +81,7 @@ impl One {
 pub(super) async fn open_alone(stream: Stream) -> hyper::Result<http1::SendRequest<RequestBody>> {
     let (sender, connection) = http1::Builder::new()
         .preserve_header_case(true)
+        .max_headers(limits::MAX_HEADERS)
         .handshake(TokioIo::new(stream))
         .await?;
     // It ends when the sender is dropped, the server closes it, or somebody takes its stream.

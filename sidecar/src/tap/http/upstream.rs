@@ -79,6 +79,16 @@ impl Failure {
         }
     }
 
+    /// What the client is told in words: nothing of where the server is, which is the log's.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => "the server cannot be reached",
+            Self::ConnectTimeout { .. } => "the server did not take the connection in time",
+            Self::Gone { .. } => "the server went away without an answer",
+            Self::Host => "the host of the request cannot be said in HTTP/2",
+        }
+    }
+
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Host => Outcome::Unreachable,
