@@ -161,8 +161,10 @@ fn signal_is_passed_on(signal: Signal, name: &str, to_group: bool) {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let script = noting_child(folder.path());
     let log = Log::default();
-    let mut process =
-        Guarded::spawn(&mut stdio_command(&log, &[], &["sh", "-c", &script])).expect("it starts");
+    // A shell cannot trap what it was started to ignore, as a runner in the background has its tests ignore SIGINT.
+    let listens = "--default-signal=TERM,INT,HUP";
+    let command = ["env", listens, "sh", "-c", &script];
+    let mut process = Guarded::spawn(&mut stdio_command(&log, &[], &command)).expect("it starts");
     eventually("the child", PATIENCE, || {
         notes(folder.path()).contains("ready").then_some(())
     });
