@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use tokio::sync::oneshot;
 
 use super::{Asking, Caller, First, Shared};
 use crate::frame::line::Edit;
@@ -126,13 +127,18 @@ async fn ask(
         Ok(Ok(First::Events)) => events(stream, None),
         Ok(Ok(First::TooLarge)) => too_large(bridge),
         Ok(Err(_)) => gone(bridge, shared).await,
-        // An answer that came at this very moment is not lost: the receiver has it.
-        Err(_) => match first.try_recv() {
-            Ok(First::Answer { status, json: body }) => json(status, body),
-            Ok(First::TooLarge) => too_large(bridge),
-            _ => events(stream, None),
+        Err(_) => match wait_no_more(&mut first) {
+            Some(First::Answer { status, json: body }) => json(status, body),
+            Some(First::TooLarge) => too_large(bridge),
+            Some(First::Events) | None => events(stream, None),
         },
     }
+}
+
+/// What came at the very moment when the head was given up; whatever comes from now on is an event of the stream.
+fn wait_no_more(first: &mut oneshot::Receiver<First>) -> Option<First> {
+    first.close();
+    first.try_recv().ok()
 }
 
 /// Both kinds of edits in ascending order; they never touch the same bytes.
@@ -156,4 +162,21 @@ async fn gone(bridge: &Bridge, shared: &Shared) -> Answer {
     shared.over().await;
     let text = ending(&bridge.rules().command(), shared.exit());
     failed(StatusCode::BAD_GATEWAY, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_at_the_moment_of_giving_up_is_the_head_or_an_event_but_never_lost() {
+        let (sender, mut first) = oneshot::channel();
+        sender.send(First::Events).expect("somebody waits");
+        assert!(matches!(wait_no_more(&mut first), Some(First::Events)));
+        let (sender, mut first) = oneshot::channel();
+        assert!(wait_no_more(&mut first).is_none());
+        sender
+            .send(First::Events)
+            .expect_err("it would be lost here, so it must be told that nobody waits");
+    }
 }
