@@ -1,9 +1,9 @@
 //! Takes the settings of hops. Gives hops that listen; changed, added and drained while the process runs.
 //! Never serves before every listener is bound, and never ends a stream because a setting changed.
 
+mod port_files;
 mod ready;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::session::Hop;
 use crate::switches::{Switch, Switches};
 use crate::tap::http::{Door, Front, Room, Service, end_idle_sessions, serve};
 use crate::wire::{Address, Listener};
+use port_files::PortFiles;
 use ready::{Behind, Ready};
 
 /// What a hop was told: where any of it differs, the hop has other settings.
@@ -96,6 +97,7 @@ impl Hops {
             .map(|told| Ready::new(told, &hops.room))
             .collect();
         let bound = bind_all(all?).await?;
+        PortFiles::of(&bound)?.publish()?;
         for hop in bound {
             hops.serve(hop);
         }
@@ -164,14 +166,16 @@ impl Hops {
             }
         }
         let bound = bind_all(new).await?;
+        let mut port_files = PortFiles::of(&bound)?;
         for (index, ready) in &renewed {
             if let Some(hop) = self.running.get(*index)
                 && hop.told.hop.port_file != ready.told.hop.port_file
                 && let Some(file) = &ready.told.hop.port_file
             {
-                write_port_file(file, &hop.address)?;
+                port_files.add(file, &hop.address)?;
             }
         }
+        port_files.publish()?;
         // From here on nothing can fail.
         let kept: Vec<usize> = renewed.iter().map(|(index, _)| *index).collect();
         for (index, ready) in renewed {
@@ -216,11 +220,9 @@ impl Hops {
         while self.draining.join_next().await.is_some() {}
     }
 
-    /// Ends what is left behind every hop.
+    /// Ends what is left behind every hop, side by side: each takes its time.
     pub async fn finish(&self) {
-        for hop in &self.running {
-            hop.finish().await;
-        }
+        finish(self.running.iter().flat_map(Running::fronts)).await;
     }
 
     /// Connections that are still open.
@@ -284,12 +286,6 @@ impl Running {
         self.retired.iter().cloned().chain([current])
     }
 
-    async fn finish(&self) {
-        for front in self.fronts().collect::<Vec<_>>() {
-            front.finish().await;
-        }
-    }
-
     /// Lets open exchanges end until the deadline, then cuts them.
     async fn end(mut self, board: Arc<Board>, drain: Duration) {
         self.stop.send_replace(true);
@@ -300,13 +296,22 @@ impl Running {
         {
             warn!(hop = %self.station.name, after = ?drain, "ending a removed hop with open streams");
         }
-        self.finish().await;
+        finish(self.fronts()).await;
         if let Some(hop) = &self.station.hop {
             hop.end_all(Outcome::Shutdown, clock::now());
         }
         self.serving.abort();
         board.remove(&self.station);
     }
+}
+
+/// Ends what is left behind these.
+async fn finish(fronts: impl Iterator<Item = Front>) {
+    let mut finishing: JoinSet<()> = fronts
+        .map(|front| async move { front.finish().await })
+        .collect();
+    // One that panicked is no reason to leave the others.
+    while finishing.join_next().await.is_some() {}
 }
 
 fn told(settings: &Settings) -> impl Iterator<Item = Told> + '_ {
@@ -316,17 +321,12 @@ fn told(settings: &Settings) -> impl Iterator<Item = Told> + '_ {
     })
 }
 
-/// All or none. Only then do port files say so.
+/// All or none.
 async fn bind_all(all: Vec<Ready>) -> anyhow::Result<Vec<Bound>> {
     let mut bound = Vec::with_capacity(all.len());
     for ready in all {
         let listener = bind(&ready.told.hop.listen, "--listen").await?;
         bound.push(Bound { ready, listener });
-    }
-    for hop in &bound {
-        if let Some(file) = &hop.ready.told.hop.port_file {
-            write_port_file(file, hop.listener.address())?;
-        }
     }
     Ok(bound)
 }
@@ -339,14 +339,6 @@ pub async fn bind(address: &Address, option: &str) -> anyhow::Result<Listener> {
     Listener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: is another program there? choose another address with {option}")
     })
-}
-
-/// Written beside and renamed, so that who waits for it never reads half of it.
-fn write_port_file(file: &Path, address: &Address) -> anyhow::Result<()> {
-    let beside = file.with_extension("tmp");
-    std::fs::write(&beside, format!("{address}\n"))
-        .and_then(|()| std::fs::rename(&beside, file))
-        .with_context(|| format!("cannot write the port file {}", file.display()))
 }
 
 fn idle(told: &Told, hop: Option<&Arc<Hop>>) -> JoinSet<()> {

@@ -119,6 +119,35 @@ fn a_file_that_is_wrong_changes_nothing_and_is_one_line() {
 }
 
 #[test]
+fn a_reload_that_fails_leaves_no_port_file() {
+    let (receiver, upstream) = (receiver(), Upstream::start());
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let with_file = |name: &str, file: &str| {
+        let file = folder.path().join(file);
+        hop(name, &upstream, &format!("port_file = {file:?}"))
+    };
+    let good = top(&receiver, "") + &hop("one", &upstream, "");
+    let fleet = Fleet::start(&good);
+    let renewed = top(&receiver, "") + &with_file("one", "no/folder/one");
+    let reloaded = fleet.reload(&(renewed + &with_file("two", "two")));
+    let error = reloaded["error"].as_str().unwrap_or_default();
+    assert!(error.contains("no/folder/one"), "{error}");
+    let left = std::fs::read_dir(folder.path()).expect("the scratch folder");
+    assert_eq!(
+        left.count(),
+        0,
+        "nobody may be told of a hop that does not serve"
+    );
+    let moved = top(&receiver, "") + &with_file("one", "one") + &with_file("two", "two");
+    assert_eq!(fleet.reload(&moved)["added"], "[\"two\"]");
+    for name in ["one", "two"] {
+        let told = std::fs::read_to_string(folder.path().join(name)).expect("a port file");
+        assert_eq!(told.trim_end(), fleet.hop(name).to_string());
+    }
+    let _in_order = fleet.stop();
+}
+
+#[test]
 fn what_needs_a_restart_is_named_and_the_rest_takes_effect() {
     let (receiver, upstream) = (receiver(), Upstream::start());
     let config = |more: &str, tenant: &str| {
