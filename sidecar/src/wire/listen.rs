@@ -6,15 +6,19 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::time::timeout;
 
 use super::address::Address;
 use super::stream::Socket;
 
 /// Connections that may wait to be accepted, as the standard library has it for TCP.
 const BACKLOG: i32 = 1024;
+/// How long the owner of a socket may take to show that it is there.
+const PROBE: Duration = Duration::from_secs(1);
 /// Only the user that we run as may connect.
 const OWNER_ONLY: u32 = 0o600;
 
@@ -64,7 +68,7 @@ impl Listener {
                 })
             }
             Address::Unix(path) => {
-                let (listener, file) = bind_unix(path)?;
+                let (listener, file) = bind_unix(path).await?;
                 Ok(Self {
                     socket: Bound::Unix(listener, file),
                     address: address.clone(),
@@ -97,8 +101,8 @@ impl Listener {
     }
 }
 
-fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    remove_stale(path)?;
+async fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    remove_stale(path).await?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
@@ -114,7 +118,7 @@ fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 }
 
 /// Removes the socket that a process left behind when it died.
-fn remove_stale(path: &Path) -> io::Result<()> {
+async fn remove_stale(path: &Path) -> io::Result<()> {
     let kind = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?.file_type(),
@@ -125,8 +129,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             "there is a file that is no socket",
         ));
     }
-    match unix::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+    // An owner that is too busy to accept is one all the same.
+    match timeout(PROBE, UnixStream::connect(path)).await {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
         }
         _ => Err(io::ErrorKind::AddrInUse.into()),

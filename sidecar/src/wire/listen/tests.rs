@@ -44,6 +44,32 @@ async fn what_is_in_use_or_no_socket_stays() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 
+/// Whoever asks is one of many tasks of this thread, and must not stop the others.
+#[tokio::test]
+async fn an_owner_that_is_too_busy_to_accept_is_one_and_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let owner = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&owner, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    rustix::net::listen(&owner, 0).unwrap();
+    let mut waiting = Vec::new();
+    // As many as may wait to be accepted.
+    while let Ok(client) = tokio::net::UnixStream::connect(&path).await {
+        waiting.push(client);
+    }
+    let (done, asked) = std::sync::mpsc::channel();
+    let address = unix(&path);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        let bound = runtime.block_on(Listener::bind(&address));
+        done.send(bound.unwrap_err().kind()).unwrap();
+    });
+    let patience = std::time::Duration::from_secs(60);
+    assert_eq!(asked.recv_timeout(patience), Ok(io::ErrorKind::AddrInUse));
+    assert!(path.exists());
+}
+
 #[tokio::test]
 async fn a_file_that_is_anothers_by_now_stays() {
     let folder = tempfile::tempdir().unwrap();
