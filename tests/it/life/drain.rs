@@ -65,6 +65,28 @@ fn a_kept_connection_ends_behind_its_exchange_and_holds_nobody_up() {
 }
 
 #[test]
+fn half_a_head_holds_the_end_up_no_more_than_an_idle_connection() {
+    let (receiver, upstream) = (receiver(), Upstream::start());
+    let top = top(
+        &receiver,
+        "drain_seconds = 600\nheader_timeout_seconds = 600",
+    );
+    let fleet = Fleet::start(&(top + &hop("one", &upstream, "")));
+    let half = b"POST /mcp HTTP/1.1\r\nhost: localhost\r\n";
+    let mut first = fleet.connect("one");
+    first.send_raw(half).expect("it is read");
+    let mut second = fleet.connect("one");
+    call_once(&mut second, 1);
+    second.send_raw(half).expect("it is read");
+    let (summary, log) = fleet.stop();
+    assert_eq!(summary.count("calls_exported"), 1);
+    log.assert_none_at("WARN");
+    for mut client in [first, second] {
+        assert!(client.read_to_end().expect("the end").is_empty());
+    }
+}
+
+#[test]
 fn at_the_deadline_open_streams_are_cut_and_their_calls_end_as_shutdown() {
     let (receiver, upstream) = (receiver(), Upstream::start());
     let config = top(&receiver, "drain_seconds = 1") + &hop("one", &upstream, "");

@@ -4,6 +4,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
@@ -12,7 +14,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::first::recognise;
@@ -27,6 +29,9 @@ use super::{ClientInfo, Conversations, Service, limits, stopped};
 use crate::counters::{Counters, Refusal};
 use crate::wire::tls;
 use crate::wire::{Socket, Stream};
+
+/// At the word to stop, how long a client may take for the rest of its first head, which may be on its way.
+const REST_OF_HEAD: Duration = Duration::from_secs(1);
 
 /// How connections of a listener are treated.
 #[derive(Debug)]
@@ -117,7 +122,9 @@ async fn serve_exchanges(
     stop: &mut watch::Receiver<bool>,
 ) -> Option<(Relay<Guard<Stream>, Stream>, Arc<Link>)> {
     let (watch, handover) = (gate.watch(), Arc::new(Handover::default()));
+    let asked = AtomicBool::new(false);
     let service = service_fn(|mut request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(Arc::clone(&handover));
         conversations.current().answer(client.clone(), request)
     });
@@ -136,6 +143,8 @@ async fn serve_exchanges(
                 std::pin::Pin::new(&mut serving).graceful_shutdown();
                 stopping = true;
             }
+            // Behind an exchange, half a head is none to the HTTP library.
+            () = sleep(REST_OF_HEAD), if stopping && !asked.load(Ordering::Relaxed) => break Ok(()),
             () = handover.idle() => {
                 if watch.is_flushed() && let Some((server, link)) = handover.take().await {
                     let client_address = client.address.map(tracing::field::display);
