@@ -92,7 +92,7 @@ impl Behind {
             hop,
             settings.clone(),
             told.hop.common.tenant.clone(),
-            told.limits.session_idle,
+            &told.limits,
             address,
         );
         match old {

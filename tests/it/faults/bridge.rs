@@ -303,3 +303,28 @@ fn a_slow_reader_in_a_session_holds_up_its_child_only() {
     let (outcomes, _) = world.outcomes(3);
     assert_eq!(outcomes, ["ok", "ok", "ok"]);
 }
+
+/// Its client cannot come back, so nobody would ever end its child.
+#[test]
+fn a_client_of_http_sse_that_reads_nothing_ends_with_its_child() {
+    let marked = Marked::default();
+    let env = [marked.variable(), ("TOOLSPAN_WRITE_IDLE_SECONDS", "1")];
+    let world = World::scripted(&env);
+    let mut stream = world.client();
+    stream.begin("GET", "/sse", &[], b"").expect("a head");
+    let event = stream.next_chunk().expect("an event").expect("an event");
+    let event = String::from_utf8(event).expect("text");
+    let (_, uri) = event.trim_end().split_once("data: ").expect("a URI");
+    let flood = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "flood", "arguments": {"count": 1000}, "_meta": {"progressToken": "t"}}});
+    let posted = world.client().post(uri, &[], flood.to_string().as_bytes());
+    assert_eq!(posted.expect("an answer").status, 202);
+    eventually("the end of all but the bridge", PATIENCE, || {
+        (marked.processes() == [world.proxy.id()]).then_some(())
+    });
+    let gone = world.client().post(uri, &[], flood.to_string().as_bytes());
+    assert_eq!(gone.expect("an answer").status, 404);
+    drop(stream);
+    let (outcomes, _) = world.outcomes(1);
+    assert_eq!(outcomes, ["client_gone"]);
+}

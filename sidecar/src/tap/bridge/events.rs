@@ -19,8 +19,6 @@ use super::modern::Asked;
 
 /// How often an idle stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long a client may leave a full stream unread before it is cut.
-const STALL: Duration = Duration::from_secs(30);
 /// When a client that lost a stream may come back for the rest. The SDKs wait as long where nothing is said.
 const RETRY_MILLISECONDS: u64 = 1000;
 /// A comment: every client ignores it.
@@ -45,12 +43,20 @@ pub(super) enum Pushed {
     Stalled,
 }
 
+/// How far and how long a client may be behind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub max_bytes: usize,
+    /// How long a full stream may hold the child back.
+    pub stall: Duration,
+}
+
 /// One SSE stream.
 #[derive(Debug)]
 pub(super) struct Outlet {
     state: Mutex<State>,
     room: Notify,
-    max_bytes: usize,
+    pace: Pace,
 }
 
 #[derive(Debug, Default)]
@@ -67,11 +73,11 @@ struct State {
 }
 
 impl Outlet {
-    pub fn new(max_bytes: usize) -> Arc<Self> {
+    pub fn new(pace: Pace) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             room: Notify::new(),
-            max_bytes,
+            pace,
         })
     }
 
@@ -107,6 +113,12 @@ impl Outlet {
 
     /// Hands an event to the attached client. Waits while the client has too much to read.
     pub async fn push(&self, number: u64, event: Bytes) -> Pushed {
+        // One time for all of it: a client that reads a little now and then does not hold the child back for longer.
+        let handed = tokio::time::timeout(self.pace.stall, self.hand_over(number, event)).await;
+        handed.unwrap_or(Pushed::Stalled)
+    }
+
+    async fn hand_over(&self, number: u64, event: Bytes) -> Pushed {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             // From now on no word of room is missed.
@@ -119,16 +131,14 @@ impl Outlet {
                 if number <= state.begun_with {
                     return Pushed::Taken;
                 }
-                if state.bytes == 0 || state.bytes + event.len() <= self.max_bytes {
+                if state.bytes == 0 || state.bytes + event.len() <= self.pace.max_bytes {
                     state.bytes += event.len();
                     state.pending.push_back(event);
                     wake(state);
                     return Pushed::Taken;
                 }
             }
-            if tokio::time::timeout(STALL, room).await.is_err() {
-                return Pushed::Stalled;
-            }
+            room.await;
         }
     }
 
@@ -234,13 +244,12 @@ impl Drop for EventBody {
         state.pending.clear();
         state.bytes = 0;
         state.waker = None;
-        let finished = state.finish.is_some();
+        let finish = state.finish;
         drop(state);
         self.outlet.room.notify_waiters();
         match &self.owner {
             Owner::Stream(session, stream) => session.client_left(*stream),
-            Owner::Session(session) if !finished => session.stream_left(),
-            Owner::Session(_) => {}
+            Owner::Session(session) => session.stream_left(finish),
             Owner::Request(asked) => asked.leave(),
         }
     }
@@ -287,3 +296,6 @@ impl EventId {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

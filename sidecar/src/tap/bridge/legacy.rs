@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Bridge;
 use super::child::{Child, Gone};
-use super::events::{EventBody, EventId, Finish, Outlet, Owner, event, priming};
+use super::events::{EventBody, EventId, Finish, Outlet, Owner, Pace, event, priming};
 use super::history::History;
 use super::request::Place;
 use super::routes::{Routes, STANDALONE};
@@ -64,7 +64,7 @@ pub(super) struct Session {
     pub wire: Wire,
     bridge: Weak<Bridge>,
     child: Child,
-    max_pending: usize,
+    pace: Pace,
     state: Mutex<State>,
 }
 
@@ -95,9 +95,9 @@ impl Session {
         tenant: Tenant,
     ) -> Self {
         let hash = bridge.hash_session(id.as_bytes());
-        let max = bridge.rules().settings.max_replay_bytes;
+        let pace = bridge.rules().pace;
         let kept = match wire {
-            Wire::Streamable => max,
+            Wire::Streamable => pace.max_bytes,
             // Nobody can come back to its stream.
             Wire::Sse => 0,
         };
@@ -108,10 +108,10 @@ impl Session {
             wire,
             bridge: Arc::downgrade(bridge),
             child,
-            max_pending: max,
+            pace,
             state: Mutex::new(State {
                 routes: Routes::default(),
-                streams: HashMap::from([(STANDALONE, Outlet::new(max))]),
+                streams: HashMap::from([(STANDALONE, Outlet::new(pace))]),
                 history: History::new(kept),
                 last_stream: STANDALONE,
                 last_event: 0,
@@ -185,7 +185,7 @@ impl Session {
             let id = state.next_event(stream);
             first.push(priming(id));
         }
-        let outlet = Outlet::new(self.max_pending);
+        let outlet = Outlet::new(self.pace);
         state.streams.insert(stream, Arc::clone(&outlet));
         outlet.attach(first, 0, Owner::Stream(Arc::clone(self), stream))
     }
@@ -228,7 +228,7 @@ impl Session {
             return None;
         }
         let outlet = live.unwrap_or_else(|| {
-            let over = Outlet::new(self.max_pending);
+            let over = Outlet::new(self.pace);
             over.finish(Finish::Done);
             over
         });
@@ -264,9 +264,12 @@ impl Session {
         state.abandon(stream);
     }
 
-    /// The client has left the one stream it has.
-    pub fn stream_left(self: &Arc<Self>) {
-        self.end(Why::Client);
+    /// The one stream that the client has is over: it left, or was cut; or all was said, because we end.
+    pub fn stream_left(&self, finish: Option<Finish>) {
+        self.end(match finish {
+            Some(Finish::Done) => Why::Shutdown,
+            Some(Finish::Cut) | None => Why::Client,
+        });
     }
 
     /// Nobody has read or sent anything for so long.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::Bridge;
 use super::answer::{HEADER_MISMATCH, Refusal};
 use super::child::{Child, Gone};
-use super::events::{EventBody, Finish, Outlet, Owner};
+use super::events::{EventBody, Finish, Outlet, Owner, Pace};
 use super::ids::{self, Names};
 use super::params::Mirrors;
 use crate::clock;
@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub caller: Caller,
     bridge: Weak<Bridge>,
     child: Child,
-    max_pending: usize,
+    pace: Pace,
     state: Mutex<State>,
 }
 
@@ -117,7 +117,7 @@ impl Shared {
             caller,
             bridge: Arc::downgrade(bridge),
             child,
-            max_pending: bridge.rules().settings.max_replay_bytes,
+            pace: bridge.rules().pace,
             state: Mutex::new(State {
                 open: HashMap::new(),
                 mirrors: Mirrors::default(),
@@ -182,7 +182,7 @@ impl Shared {
     /// Takes a request in: its number, what it will be answered with, and the edits that put the number in.
     fn ask(self: &Arc<Self>, message: &Message<'_>, body: &Bytes, key: Option<Key>) -> Asking {
         let (sender, first) = oneshot::channel();
-        let outlet = Outlet::new(self.max_pending);
+        let outlet = Outlet::new(self.pace);
         let mut state = self.lock();
         state.last += 1;
         let number = state.last;

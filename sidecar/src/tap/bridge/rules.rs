@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Access;
-use crate::config::BridgeSettings;
+use super::events::Pace;
+use crate::config::{BridgeSettings, Limits};
 use crate::session::Hop;
 use crate::tenant::TenantRule;
 use crate::wire::Address;
@@ -20,7 +21,12 @@ pub struct Rules {
     /// After so long what nobody uses ends; none for never.
     pub(super) idle: Option<Duration>,
     pub(super) access: Access,
+    /// Of clients that read events.
+    pub(super) pace: Pace,
 }
+
+/// How long one client may hold back a child that others may wait for, whatever it may take of its own.
+const STALL: Duration = Duration::from_secs(30);
 
 impl Rules {
     #[must_use]
@@ -28,16 +34,21 @@ impl Rules {
         hop: Option<Arc<Hop>>,
         settings: BridgeSettings,
         tenant: TenantRule,
-        idle: Option<Duration>,
+        limits: &Limits,
         listen: &Address,
     ) -> Self {
         let access = Access::new(listen, &settings.allowed_hosts, &settings.allowed_origins);
+        let pace = Pace {
+            max_bytes: settings.max_replay_bytes,
+            stall: STALL.min(limits.bounds.write_idle),
+        };
         Self {
             hop,
             settings,
             tenant,
-            idle,
+            idle: limits.session_idle,
             access,
+            pace,
         }
     }
 

@@ -193,7 +193,11 @@ impl Session {
             (Pushed::Nobody, _) => {}
             // It may come back for what it missed.
             (Pushed::Stalled, Wire::Streamable) => outlet.detach(),
-            (Pushed::Stalled, Wire::Sse) => outlet.finish(Finish::Cut),
+            (Pushed::Stalled, Wire::Sse) => {
+                outlet.finish(Finish::Cut);
+                // It has no other stream, and its connection may stay as it is for long.
+                self.end(Why::Client);
+            }
         }
         lost
     }
