@@ -46,7 +46,7 @@ use crate::session::Hop;
 use crate::tap::http::ClientInfo;
 
 use answer::{Answer, empty, forbidden, method_not_allowed};
-use children::{Places, end_idle};
+use children::{Places, Room, end_idle};
 pub(crate) use events::EventBody;
 pub use rules::Rules;
 
@@ -63,6 +63,7 @@ pub struct Bridge {
     /// Key the hashes of session ids and credentials.
     keys: [RandomState; 2],
     places: Mutex<Places>,
+    room: Arc<Room>,
     /// The search for idle ones.
     looking: Mutex<JoinSet<()>>,
 }
@@ -76,6 +77,7 @@ impl Bridge {
             counters,
             keys: [RandomState::new(), RandomState::new()],
             places: Mutex::default(),
+            room: Arc::default(),
             looking: Mutex::default(),
         });
         lock(&bridge.looking).spawn(end_idle(Arc::downgrade(&bridge)));
@@ -84,7 +86,10 @@ impl Bridge {
 
     /// Follows other rules from now on; what is open goes on.
     pub fn renew(&self, rules: Rules) {
-        *lock(&self.rules) = Arc::new(rules);
+        let rules = Arc::new(rules);
+        *lock(&self.rules) = Arc::clone(&rules);
+        // Behind the rules: whoever starts a child after this follows them.
+        self.retire(&rules.settings.command);
     }
 
     fn rules(&self) -> Arc<Rules> {

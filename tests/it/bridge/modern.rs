@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn modern(id: &Value, method: &str, params: &Value) -> String {
+pub(super) fn modern(id: &Value, method: &str, params: &Value) -> String {
     let mut params = params.clone();
     for (key, value) in [
         ("protocolVersion", json!("2026-07-28")),
@@ -13,7 +13,7 @@ fn modern(id: &Value, method: &str, params: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
 }
 
-fn tool(id: &Value, name: &str) -> String {
+pub(super) fn tool(id: &Value, name: &str) -> String {
     modern(id, "tools/call", &json!({"name": name}))
 }
 

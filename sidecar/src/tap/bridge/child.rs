@@ -79,6 +79,18 @@ impl Child {
         Ok((Self { lines, asked, over }, running))
     }
 
+    /// One that was never started: whatever is sent to it is gone.
+    #[cfg(test)]
+    pub fn unstarted() -> Self {
+        let (lines, _) = mpsc::channel(1);
+        let (_, over) = watch::channel(true);
+        Self {
+            lines: Mutex::new(Some(lines)),
+            asked: watch::Sender::new(false),
+            over,
+        }
+    }
+
     /// Hands over one line, its end included. Waits while the child does not read.
     pub async fn send(&self, line: Bytes) -> Result<(), Gone> {
         let lines = self.lines().ok_or(Gone)?;

@@ -1,6 +1,9 @@
 //! Takes what needs a child: a new session, a caller. Gives it one, and ends what is idle or left at our end.
 //! Never has more children than are allowed, those that are still ending included.
 
+mod room;
+mod share;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,21 +19,24 @@ use super::answer::{Answer, failed};
 use super::child::{self, Child, Hearer};
 use super::legacy::{Session, Why, Wire};
 use super::modern::{Caller, Shared};
+use super::rules::Rules;
 use super::websocket::Connection;
 use super::{Bridge, lock};
 use crate::clock;
 use crate::record::Tenant;
+pub(super) use room::Room;
 
 /// What session ids are made of: they are credentials.
 const RANDOM: &str = "/dev/urandom";
 /// How long children may take to end when we do.
 const FINISH: Duration = Duration::from_secs(5);
-
 /// Everything that has a child.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     sessions: HashMap<Box<str>, Arc<Session>>,
     callers: HashMap<Caller, Arc<Shared>>,
+    /// Children of callers that have a newer one, or could: their command is not ours any more.
+    retired: Vec<Arc<Shared>>,
     connections: HashMap<u64, Arc<Connection>>,
     last_connection: u64,
     /// No connection may begin that would go on for long.
@@ -72,30 +78,12 @@ impl Bridge {
     ) -> Result<Arc<Session>, NoChild> {
         let mut places = lock(&self.places);
         self.check_room(&mut places)?;
-        let (child, running) = self.start_child()?;
+        let (child, running) = self.start_child(&self.rules())?;
         let id = new_id().map_err(|source| self.cannot_start(source))?;
         let session = Arc::new(Session::new(self, child, id.clone(), wire, tenant));
         places.sessions.insert(id, Arc::clone(&session));
         self.run(&mut places, running, Arc::clone(&session));
         Ok(session)
-    }
-
-    /// The child of a caller, which is started where there is none.
-    pub(super) fn share(self: &Arc<Self>, caller: Caller) -> Result<Arc<Shared>, NoChild> {
-        let mut places = lock(&self.places);
-        if let Some(shared) = places
-            .callers
-            .get(&caller)
-            .filter(|shared| !shared.has_ended())
-        {
-            return Ok(Arc::clone(shared));
-        }
-        self.check_room(&mut places)?;
-        let (child, running) = self.start_child()?;
-        let shared = Arc::new(Shared::new(self, child, caller.clone()));
-        places.callers.insert(caller, Arc::clone(&shared));
-        self.run(&mut places, running, Arc::clone(&shared));
-        Ok(shared)
     }
 
     /// Starts a child for a connection, which keeps its place until it is over.
@@ -109,17 +97,19 @@ impl Bridge {
         if places.draining {
             return Err(NoChild::Ending);
         }
-        let (child, running) = self.start_child()?;
+        let (child, running) = self.start_child(&self.rules())?;
         places.last_connection += 1;
         let number = places.last_connection;
         let connection = Arc::new(make(child, number));
         places.connections.insert(number, Arc::clone(&connection));
         let max_line = self.rules().settings.max_message_bytes;
         let life = running.live(Arc::clone(&connection), max_line);
+        let place = self.room.take();
         places.lives.spawn(async move {
             life.await;
             // A connection that is gone has let go of its place, too.
             let _ = over.await;
+            drop(place);
         });
         Ok(connection)
     }
@@ -130,14 +120,14 @@ impl Bridge {
         if places.closed {
             return Err(NoChild::Ending);
         }
-        if places.lives.len() >= max {
+        if self.room.taken() >= max {
             return Err(NoChild::Full { max });
         }
         Ok(())
     }
 
-    fn start_child(&self) -> Result<(Child, child::Running), NoChild> {
-        Child::start(&self.rules().settings.command).map_err(|source| self.cannot_start(source))
+    fn start_child(&self, rules: &Rules) -> Result<(Child, child::Running), NoChild> {
+        Child::start(&rules.settings.command).map_err(|source| self.cannot_start(source))
     }
 
     fn cannot_start(&self, source: io::Error) -> NoChild {
@@ -147,7 +137,11 @@ impl Bridge {
 
     fn run<H: Hearer>(&self, places: &mut Places, running: child::Running, hearer: Arc<H>) {
         let max_line = self.rules().settings.max_message_bytes;
-        places.lives.spawn(running.live(hearer, max_line));
+        let (life, place) = (running.live(hearer, max_line), self.room.take());
+        places.lives.spawn(async move {
+            life.await;
+            drop(place);
+        });
     }
 
     pub(super) fn session(&self, id: &str, wire: Wire) -> Option<Arc<Session>> {
@@ -170,6 +164,9 @@ impl Bridge {
         if current.is_some_and(|current| Arc::ptr_eq(current, ended)) {
             places.callers.remove(&ended.caller);
         }
+        places
+            .retired
+            .retain(|retired| !Arc::ptr_eq(retired, ended));
     }
 
     /// A connection has ended.
@@ -184,14 +181,11 @@ impl Bridge {
     fn end_idle(&self, limit: Duration) {
         let now = clock::instant();
         let (sessions, callers) = self.all();
-        for session in sessions
-            .iter()
-            .filter(|session| session.is_idle(now, limit))
-        {
-            session.end(Why::Idle);
+        for session in sessions {
+            session.end_if_idle(now, limit);
         }
-        for shared in callers.iter().filter(|shared| shared.is_idle(now, limit)) {
-            shared.end();
+        for shared in callers {
+            shared.end_if_idle(now, limit);
         }
     }
 
@@ -199,7 +193,12 @@ impl Bridge {
         let places = lock(&self.places);
         (
             places.sessions.values().cloned().collect(),
-            places.callers.values().cloned().collect(),
+            places
+                .callers
+                .values()
+                .chain(&places.retired)
+                .cloned()
+                .collect(),
         )
     }
 

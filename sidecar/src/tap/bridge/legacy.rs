@@ -272,11 +272,14 @@ impl Session {
         });
     }
 
-    /// Nobody has read or sent anything for so long.
-    pub fn is_idle(&self, now: Instant, limit: Duration) -> bool {
+    /// Ends the session if nobody has read or sent anything for so long.
+    pub fn end_if_idle(&self, now: Instant, limit: Duration) {
         let state = self.lock();
         let read = state.streams.values().any(|outlet| outlet.is_attached());
-        !read && now.saturating_duration_since(state.used) >= limit
+        if !read && now.saturating_duration_since(state.used) >= limit {
+            // In one step, so that no request comes in between.
+            self.end_locked(state, Why::Idle);
+        }
     }
 
     /// No more than what is under way: the streams that carry no answer end.
@@ -292,7 +295,10 @@ impl Session {
 
     /// Ends the session and its child.
     pub fn end(&self, why: Why) {
-        let mut state = self.lock();
+        self.end_locked(self.lock(), why);
+    }
+
+    fn end_locked(&self, mut state: MutexGuard<'_, State>, why: Why) {
         if state.ended.is_some() {
             return;
         }

@@ -3,10 +3,12 @@
 
 mod ask;
 mod hear;
+mod in_use;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -18,6 +20,7 @@ use super::child::{Child, Gone};
 use super::events::{EventBody, Finish, Outlet, Owner, Pace};
 use super::ids::{self, Names};
 use super::params::Mirrors;
+use super::rules::Rules;
 use crate::clock;
 use crate::frame::line::Edit;
 use crate::frame::{Message, Shape, Slot};
@@ -26,6 +29,7 @@ use crate::session::Key;
 use crate::tap::stdio::guard::Exit;
 
 pub(super) use ask::post;
+pub(super) use in_use::InUse;
 
 /// Who shares a child: one credential of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,6 +43,8 @@ pub(super) struct Caller {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub caller: Caller,
+    /// What the child was started with.
+    pub command: Vec<OsString>,
     bridge: Weak<Bridge>,
     child: Child,
     pace: Pace,
@@ -51,7 +57,11 @@ struct State {
     /// What the child has said of its tools.
     mirrors: Mirrors,
     last: u64,
+    /// Requests that it was chosen for, until their clients have their answers.
+    users: usize,
     used: Instant,
+    /// Its command is another by now: it ends when nobody uses it any more.
+    outdated: bool,
     /// We asked it to end.
     asked: bool,
     ended: Option<Exit>,
@@ -100,7 +110,7 @@ pub(super) enum First {
 /// A request at the child, from the side of its client.
 #[derive(Debug)]
 pub(super) struct Asked {
-    shared: Arc<Shared>,
+    shared: InUse,
     number: u64,
 }
 
@@ -112,43 +122,34 @@ impl Asked {
 }
 
 impl Shared {
-    pub fn new(bridge: &Arc<Bridge>, child: Child, caller: Caller) -> Self {
+    pub fn new(bridge: &Arc<Bridge>, rules: &Rules, child: Child, caller: Caller) -> Self {
         Self {
             caller,
+            command: rules.settings.command.clone(),
             bridge: Arc::downgrade(bridge),
             child,
-            pace: bridge.rules().pace,
+            pace: rules.pace,
             state: Mutex::new(State {
                 open: HashMap::new(),
                 mirrors: Mirrors::default(),
                 last: 0,
+                users: 0,
                 used: clock::instant(),
+                outdated: false,
                 asked: false,
                 ended: None,
             }),
         }
     }
 
-    pub fn has_ended(&self) -> bool {
-        self.lock().ended.is_some()
-    }
-
-    pub fn is_idle(&self, now: Instant, limit: Duration) -> bool {
-        let state = self.lock();
-        state.open.is_empty() && now.saturating_duration_since(state.used) >= limit
-    }
-
     /// Ends the child. What is still open ends with the hop.
     pub fn end(self: &Arc<Self>) {
-        if let Some(bridge) = self.bridge.upgrade() {
-            bridge.forget_caller(self);
-        }
         let open = {
             let mut state = self.lock();
             state.asked = true;
             std::mem::take(&mut state.open)
         };
-        self.child.end();
+        self.let_go();
         for open in open.into_values() {
             open.outlet.finish(Finish::Cut);
         }
@@ -180,10 +181,10 @@ impl Shared {
     }
 
     /// Takes a request in: its number, what it will be answered with, and the edits that put the number in.
-    fn ask(self: &Arc<Self>, message: &Message<'_>, body: &Bytes, key: Option<Key>) -> Asking {
+    fn ask(shared: InUse, message: &Message<'_>, body: &Bytes, key: Option<Key>) -> Asking {
         let (sender, first) = oneshot::channel();
-        let outlet = Outlet::new(self.pace);
-        let mut state = self.lock();
+        let outlet = Outlet::new(shared.pace);
+        let mut state = shared.lock();
         state.last += 1;
         let number = state.last;
         let (names, edits) = ids::number(message, body, number);
@@ -201,10 +202,7 @@ impl Shared {
         };
         state.open.insert(number, open);
         drop(state);
-        let asked = Asked {
-            shared: Arc::clone(self),
-            number,
-        };
+        let asked = Asked { shared, number };
         Asking {
             number,
             first,

@@ -1,6 +1,7 @@
 //! Takes the settings of a hop. Gives what its bridge follows, all of it at once.
 //! Never changes in place: a reload puts another one in its stead.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +55,12 @@ impl Rules {
 
     /// The program, as messages name it.
     pub(super) fn command(&self) -> String {
-        let program = self.settings.command.first();
-        program.map_or_else(String::new, |program| program.to_string_lossy().into())
+        program(&self.settings.command)
     }
+}
+
+/// The program of a command: its arguments may hold secrets.
+pub(super) fn program(command: &[OsString]) -> String {
+    let program = command.first();
+    program.map_or_else(String::new, |program| program.to_string_lossy().into())
 }

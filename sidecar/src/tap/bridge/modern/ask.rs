@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
-use super::{Asking, Caller, First, Shared};
+use super::{Asking, Caller, First, InUse, Shared};
 use crate::frame::line::Edit;
 use crate::frame::{Kind, Message, Slot};
 use crate::session::{Peers, Scope};
@@ -18,6 +18,7 @@ use crate::tap::bridge::answer::{Answer, Refusal, empty, events, failed, json};
 use crate::tap::bridge::check;
 use crate::tap::bridge::lines::{self, line, range};
 use crate::tap::bridge::request::{Place, Posted, observe, tenant};
+use crate::tap::bridge::rules::program;
 use crate::tap::bridge::streamable::ending;
 use crate::tap::http::ClientInfo;
 
@@ -49,12 +50,12 @@ pub(in crate::tap::bridge) async fn post(
         Kind::Response | Kind::Invalid => return Err(check::not_single()),
     }
     let caller = caller(bridge, &parts.headers, &message);
-    let shared = match bridge.share(caller) {
+    let shared = match bridge.share(&caller).await {
         Ok(shared) => shared,
         Err(error) => return Ok(error.answer()),
     };
     if message.kind() == Kind::Notification {
-        return Ok(notify(bridge, &shared, &message, &posted).await);
+        return Ok(notify(&shared, &message, &posted).await);
     }
     if message.text(Slot::Method).as_deref() == Some("tools/call") {
         shared
@@ -62,7 +63,7 @@ pub(in crate::tap::bridge) async fn post(
             .map_err(named)?;
     }
     drop(messages);
-    Ok(ask(bridge, client, &parts.headers, &shared, &posted).await)
+    Ok(ask(bridge, client, &parts.headers, shared, &posted).await)
 }
 
 fn caller(bridge: &Bridge, headers: &HeaderMap, message: &Message<'_>) -> Caller {
@@ -75,12 +76,7 @@ fn caller(bridge: &Bridge, headers: &HeaderMap, message: &Message<'_>) -> Caller
 
 /// Two are not passed on. The id of a cancel is one that the child does not know, and over HTTP a client cancels by
 /// leaving; the other belongs to the handshake of an era that the shared child is not in.
-async fn notify(
-    bridge: &Bridge,
-    shared: &Shared,
-    message: &Message<'_>,
-    posted: &Posted,
-) -> Answer {
+async fn notify(shared: &Shared, message: &Message<'_>, posted: &Posted) -> Answer {
     let method = message.text(Slot::Method);
     if let Some("notifications/cancelled" | "notifications/initialized") = method.as_deref() {
         return empty(StatusCode::ACCEPTED);
@@ -88,7 +84,7 @@ async fn notify(
     let line = line(&posted.body, lines::place(message), &[]);
     match shared.notify(line).await {
         Ok(()) => empty(StatusCode::ACCEPTED),
-        Err(_) => gone(bridge, shared).await,
+        Err(_) => gone(shared).await,
     }
 }
 
@@ -96,10 +92,10 @@ async fn ask(
     bridge: &Bridge,
     client: &ClientInfo,
     headers: &HeaderMap,
-    shared: &Arc<Shared>,
+    in_use: InUse,
     posted: &Posted,
 ) -> Answer {
-    let hop = bridge.hop();
+    let (hop, shared) = (bridge.hop(), Arc::clone(&in_use));
     let place = Place {
         scope: hop
             .as_ref()
@@ -109,24 +105,24 @@ async fn ask(
     };
     let mut observed = observe(hop.as_deref(), headers, client, posted, place);
     let Some(message) = posted.scanner.messages().next() else {
-        return gone(bridge, shared).await;
+        return gone(&shared).await;
     };
     let Asking {
         number,
         mut first,
         events: stream,
         edits,
-    } = shared.ask(&message, &posted.body, observed.calls.pop());
+    } = Shared::ask(in_use, &message, &posted.body, observed.calls.pop());
     let edits = together(observed.edits, edits);
     let line = line(&posted.body, lines::place(&message), &edits);
     if shared.send(number, line).await.is_err() {
-        return gone(bridge, shared).await;
+        return gone(&shared).await;
     }
     match tokio::time::timeout(SILENCE, &mut first).await {
         Ok(Ok(First::Answer { status, json: body })) => json(status, body),
         Ok(Ok(First::Events)) => events(stream, None),
         Ok(Ok(First::TooLarge)) => too_large(bridge),
-        Ok(Err(_)) => gone(bridge, shared).await,
+        Ok(Err(_)) => gone(&shared).await,
         Err(_) => match wait_no_more(&mut first) {
             Some(First::Answer { status, json: body }) => json(status, body),
             Some(First::TooLarge) => too_large(bridge),
@@ -157,10 +153,10 @@ fn too_large(bridge: &Bridge) -> Answer {
 }
 
 /// What a client is told of a child that ended before it answered.
-async fn gone(bridge: &Bridge, shared: &Shared) -> Answer {
+async fn gone(shared: &Shared) -> Answer {
     // It is known why once nothing is left of it.
     shared.over().await;
-    let text = ending(&bridge.rules().command(), shared.exit());
+    let text = ending(&program(&shared.command), shared.exit());
     failed(StatusCode::BAD_GATEWAY, &text)
 }
 

@@ -1,0 +1,83 @@
+//! Takes a caller. Gives it the child that it shares with nobody else, started where there is none.
+//! Never refuses one because its child has just been ended, and never chooses a child that is to end.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::NoChild;
+use crate::tap::bridge::modern::{Caller, InUse, Shared};
+use crate::tap::bridge::{Bridge, lock};
+
+/// How long a request may wait for the place of a child that is ending: no child takes longer.
+const ENDING: Duration = Duration::from_secs(10);
+
+impl Bridge {
+    /// The child of a caller, which is started where there is none. Waits for a place as long as a child is ending.
+    pub(in crate::tap::bridge) async fn share(
+        self: &Arc<Self>,
+        caller: &Caller,
+    ) -> Result<InUse, NoChild> {
+        let shared = async {
+            loop {
+                let mut freed = std::pin::pin!(self.room.freed.notified());
+                // From now on no word of a free place is missed.
+                freed.as_mut().enable();
+                match self.share_now(caller) {
+                    Err(NoChild::Full { .. }) if self.is_one_ending() => freed.await,
+                    shared => return shared,
+                }
+            }
+        };
+        let shared = tokio::time::timeout(ENDING, shared).await;
+        shared.unwrap_or_else(|_| self.share_now(caller))
+    }
+
+    fn share_now(self: &Arc<Self>, caller: &Caller) -> Result<InUse, NoChild> {
+        let mut places = lock(&self.places);
+        let rules = self.rules();
+        if let Some(shared) = places.callers.get(caller).and_then(Shared::hold) {
+            return Ok(shared);
+        }
+        if let Err(full) = self.check_room(&mut places) {
+            // A command that is not ours any more is better than none.
+            let retired = places.retired.iter();
+            let mut own = retired.filter(|shared| shared.caller == *caller);
+            return own.find_map(Shared::hold).ok_or(full);
+        }
+        let (child, running) = self.start_child(&rules)?;
+        let shared = Arc::new(Shared::new(self, &rules, child, caller.clone()));
+        let in_use = shared.hold();
+        places.callers.insert(caller.clone(), Arc::clone(&shared));
+        self.run(&mut places, running, shared);
+        // The lock is not given back yet, so nobody can have ended it.
+        in_use.ok_or(NoChild::Ending)
+    }
+
+    /// Whether a place will be free soon: not all children are somebody's.
+    fn is_one_ending(&self) -> bool {
+        let places = lock(&self.places);
+        let sessions = places.sessions.values();
+        let shared = places.callers.values().chain(&places.retired);
+        let owned = places.connections.len()
+            + sessions.filter(|session| session.ended().is_none()).count()
+            + shared.filter(|shared| !shared.is_ending()).count();
+        self.room.taken() > owned
+    }
+
+    /// Children of callers whose command is another by now serve no new request.
+    pub(in crate::tap::bridge) fn retire(&self, command: &[OsString]) {
+        let retired: Vec<_> = {
+            let mut places = lock(&self.places);
+            let outdated = places
+                .callers
+                .extract_if(|_, shared| shared.command != command);
+            let outdated: Vec<_> = outdated.map(|(_, shared)| shared).collect();
+            places.retired.extend(outdated.iter().cloned());
+            outdated
+        };
+        for shared in retired {
+            shared.retire();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Takes a command that is changed, or ended for want of requests. Gives that a request in between is answered.
+//! Never times anything: each request is sent once the other side shows where it stands.
+
+use tests::fleet::Fleet;
+
+use super::modern::{modern, tool};
+use super::*;
+
+/// A hop of the scripted child, with the last argument of its command.
+fn hop(otlp: &Receiver, mark: &str, more: &str) -> String {
+    let (python, script) = (
+        programs::python(),
+        programs::python_script("stdio_child.py"),
+    );
+    format!(
+        "otlp_endpoint = \"{}\"\n{more}\n[[hop]]\nname = \"tools\"\nlisten = \"127.0.0.1:0\"\ncommand = [{:?}, {:?}, {mark:?}]\n",
+        otlp.grpc_url(),
+        argument(&python),
+        argument(&script)
+    )
+}
+
+fn caller(fleet: &Fleet, tool: &str) -> Client {
+    let client = Client::to(fleet.hop("tools")).with("mcp-protocol-version", "2026-07-28");
+    client
+        .with("mcp-method", "tools/call")
+        .with("mcp-name", tool)
+}
+
+fn child_of(fleet: &Fleet) -> u32 {
+    let answer = caller(fleet, "pid").post(&tool(&json!(1), "pid"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let pid = messages(&answer)[0]["result"]["pid"].as_u64();
+    u32::try_from(pid.expect("a process")).expect("a process id")
+}
+
+/// A request that stays open, at the child that is there now.
+fn hold(fleet: &Fleet) -> Client {
+    let params = json!({"name": "hold", "_meta": {"progressToken": "t"}});
+    let body = modern(&json!("held"), "tools/call", &params);
+    let mut holding = caller(fleet, "hold");
+    let _head = holding.begin("POST", "/mcp", &[], &body);
+    assert!(holding.event().is_some());
+    holding
+}
+
+#[test]
+fn a_changed_command_serves_the_next_request_of_a_caller_that_is_always_busy() {
+    let otlp = Receiver::start(Mode::Accept);
+    let fleet = Fleet::start(&hop(&otlp, "old", ""));
+    let old = child_of(&fleet);
+    let holding = hold(&fleet);
+    assert_eq!(
+        fleet.reload(&hop(&otlp, "new", ""))["changed"],
+        "[\"tools\"]"
+    );
+    let new = child_of(&fleet);
+    assert_ne!(new, old);
+    assert!(is_alive(old), "its request is open");
+    assert_eq!(child_of(&fleet), new);
+    drop(holding);
+    wait_until_gone(old);
+    // One that nobody uses has nothing to wait for.
+    assert_eq!(
+        fleet.reload(&hop(&otlp, "newer", ""))["changed"],
+        "[\"tools\"]"
+    );
+    wait_until_gone(new);
+    let (summary, log) = fleet.stop();
+    assert_eq!(summary.count("calls_seen"), 4);
+    log.assert_none_at("WARN");
+}
+
+#[test]
+fn without_room_for_a_changed_command_the_old_one_serves_while_it_must_run() {
+    let (otlp, one) = (Receiver::start(Mode::Accept), "max_sessions = 1");
+    let fleet = Fleet::start(&hop(&otlp, "old", one));
+    let old = child_of(&fleet);
+    let holding = hold(&fleet);
+    assert_eq!(
+        fleet.reload(&hop(&otlp, "new", one))["changed"],
+        "[\"tools\"]"
+    );
+    assert_eq!(child_of(&fleet), old, "no request is refused for a reload");
+    drop(holding);
+    // Its client's leaving is heard in its own time.
+    eventually("the new command", PATIENCE, || {
+        (child_of(&fleet) != old).then_some(())
+    });
+    let (summary, log) = fleet.stop();
+    summary.assert_conserved();
+    log.assert_none_at("WARN");
+}
+
+/// Answers the first request, notes the end of its input, and takes its time to end.
+const SLOW_TO_END: &str = r#"read -r line; echo '{"jsonrpc":"2.0","id":1,"result":{"content":[]}}'
+    read -r line; echo ended >> "$NOTES"; exec sleep 600"#;
+
+#[test]
+fn a_request_that_comes_while_its_idle_child_ends_gets_another() {
+    let otlp = Receiver::start(Mode::Accept);
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let notes = folder.path().join("notes");
+    let env = [
+        ("NOTES", argument(&notes)),
+        ("TOOLSPAN_SESSION_IDLE_SECONDS", "1"),
+        ("TOOLSPAN_MAX_SESSIONS", "1"),
+    ];
+    let options = ["--otlp-endpoint", &otlp.grpc_url()];
+    let proxy = Proxy::serving(&["sh", "-c", SLOW_TO_END], &options, &env);
+    let call = || {
+        let client = Client::to(proxy.address()).with("mcp-protocol-version", "2026-07-28");
+        let client = client.with("mcp-method", "tools/call");
+        let answer = client.with("mcp-name", "t").post(&tool(&json!("a"), "t"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    call();
+    eventually("a child that is about to end", PATIENCE, || {
+        notes.exists().then_some(())
+    });
+    call();
+    let (_, log) = proxy.stop_and_keep_log();
+    log.assert_none_at("WARN");
+}
