@@ -54,18 +54,21 @@ pub enum Refusal {
     TooLarge,
     /// A page of a site that is not in `allowed_origins`.
     Origin,
+    /// A name that is not ours, at a hop with a `command`.
+    Host,
     SlowHead,
     SlowBody,
     SlowReader,
 }
 
 impl Refusal {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unparsable,
         Self::Length,
         Self::BareReturn,
         Self::TooLarge,
         Self::Origin,
+        Self::Host,
         Self::SlowHead,
         Self::SlowBody,
         Self::SlowReader,
@@ -79,6 +82,7 @@ impl Refusal {
             Self::BareReturn => "bare_return",
             Self::TooLarge => "too_large",
             Self::Origin => "origin",
+            Self::Host => "host",
             Self::SlowHead => "slow_head",
             Self::SlowBody => "slow_body",
             Self::SlowReader => "slow_reader",

@@ -11,4 +11,4 @@ pub mod tls;
 pub use address::{Address, Endpoint, unix_path};
 pub use dial::{Alpn, DialError, Dialed, Dialer, HttpChoice};
 pub use listen::Listener;
-pub use stream::{Socket, Stream};
+pub use stream::{Fingerprint, Socket, Stream};

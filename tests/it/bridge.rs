@@ -12,6 +12,7 @@ use tests::process::{PATIENCE, eventually, is_alive};
 use tests::programs;
 use tests::sidecar::{Proxy, argument};
 
+mod access;
 mod commands;
 mod legacy;
 mod life;

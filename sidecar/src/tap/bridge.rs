@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! POST /mcp      access.rs   whose page, which host
+//!                caller.rs   who asks
 //!                check.rs    the newest protocol's headers against the body
 //!   legacy       streamable.rs ─ legacy.rs    a session, its streams and its child
 //!   modern       modern.rs ─ ids.rs           a credential's child, shared by its requests
@@ -14,6 +15,7 @@
 
 mod access;
 mod answer;
+mod caller;
 mod check;
 mod child;
 mod children;
@@ -31,12 +33,10 @@ mod sse;
 mod streamable;
 mod websocket;
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::request::Parts;
-use http::{Method, Request, StatusCode, Version, header};
+use http::{Method, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
 
@@ -45,7 +45,8 @@ use crate::frame::Scanner;
 use crate::session::Hop;
 use crate::tap::http::ClientInfo;
 
-use answer::{Answer, empty, forbidden, method_not_allowed};
+use answer::{Answer, Refusal, empty, forbidden, method_not_allowed};
+use caller::Keys;
 use children::{Places, Room, end_idle};
 pub(crate) use events::EventBody;
 pub use rules::Rules;
@@ -61,7 +62,7 @@ pub struct Bridge {
     rules: Mutex<Arc<Rules>>,
     counters: Arc<Counters>,
     /// Key the hashes of session ids and credentials.
-    keys: [RandomState; 2],
+    keys: Keys,
     places: Mutex<Places>,
     room: Arc<Room>,
     /// The search for idle ones.
@@ -75,7 +76,7 @@ impl Bridge {
         let bridge = Arc::new(Self {
             rules: Mutex::new(Arc::new(rules)),
             counters,
-            keys: [RandomState::new(), RandomState::new()],
+            keys: Keys::default(),
             places: Mutex::default(),
             room: Arc::default(),
             looking: Mutex::default(),
@@ -107,7 +108,9 @@ impl Bridge {
         request: Request<Incoming>,
     ) -> Answer {
         let (parts, body) = request.into_parts();
-        if !self.may_serve(&parts) {
+        let authority = parts.uri.authority().map(|authority| authority.as_str());
+        if let Err(why) = self.rules().access.check(&parts.headers, authority) {
+            self.counters.refuse(why);
             return forbidden();
         }
         let path = parts.uri.path();
@@ -117,13 +120,13 @@ impl Bridge {
                 Method::GET if wishes_websocket(&parts) => {
                     Ok(websocket::get(&self, &client, &parts))
                 }
-                Method::GET => streamable::get(&self, &parts),
-                Method::DELETE => streamable::delete(&self, &parts),
+                Method::GET => streamable::get(&self, &client, &parts),
+                Method::DELETE => streamable::delete(&self, &client, &parts),
                 _ => Ok(method_not_allowed("GET, POST, DELETE")),
             }
         } else if path == SSE_PATH {
             match parts.method {
-                Method::GET => Ok(sse::get(&self, &parts)),
+                Method::GET => sse::get(&self, &client, &parts),
                 _ => Ok(method_not_allowed("GET")),
             }
         } else if path == MESSAGE_PATH {
@@ -139,7 +142,7 @@ impl Bridge {
         } else {
             Ok(empty(StatusCode::NOT_FOUND))
         };
-        answered.unwrap_or_else(answer::Refusal::answer)
+        answered.unwrap_or_else(Refusal::answer)
     }
 
     async fn post(
@@ -147,37 +150,28 @@ impl Bridge {
         client: &ClientInfo,
         parts: Parts,
         body: Incoming,
-    ) -> Result<Answer, answer::Refusal> {
-        check::accepts_both(&parts.headers)?;
+    ) -> Result<Answer, Refusal> {
+        let named = check::accepts_both(&parts.headers)
+            .and_then(|()| streamable::named(self, client, &parts.headers));
+        let named = match named {
+            Ok(named) => named,
+            Err(refusal) => {
+                return Err(request::pass_over(self, &parts.headers, body, refusal).await);
+            }
+        };
         let posted = request::read(self, &parts.headers, body).await?;
         if check::is_modern(&parts.headers, &posted.scanner) {
             modern::post(self, client, &parts, posted).await
         } else {
-            streamable::post(self, client, &parts, posted).await
+            streamable::post(self, client, &parts, posted, named).await
         }
-    }
-
-    fn may_serve(&self, parts: &Parts) -> bool {
-        let text = |name| {
-            let mut values = parts.headers.get_all(name).iter();
-            let value = values.next()?.to_str().ok();
-            // Of two values one could be checked and the other believed.
-            Some(value.filter(|_| values.next().is_none()).unwrap_or(""))
-        };
-        let host = text(header::HOST).or_else(|| parts.uri.authority().map(|a| a.as_str()));
-        self.rules().access.allows(host, text(header::ORIGIN))
     }
 
     fn hash_session(&self, id: &[u8]) -> u64 {
         match self.hop() {
             Some(hop) => hop.hash_session(id),
-            None => self.keys[0].hash_one(id),
+            None => self.keys.hash(id)[0],
         }
-    }
-
-    /// A credential as it may be kept: 128 bits that only this process can make of it.
-    fn hash_credential(&self, credential: &[u8]) -> [u64; 2] {
-        self.keys.each_ref().map(|key| key.hash_one(credential))
     }
 
     fn count(&self, scanner: Option<&Scanner>) {

@@ -49,7 +49,7 @@ use tracing::warn;
 use crate::counters::Gauge;
 use crate::session::Hop;
 use crate::tap::bridge::Bridge;
-use crate::wire::Listener;
+use crate::wire::{Fingerprint, Listener};
 
 use body::ResponseBody;
 pub use connection::Door;
@@ -91,6 +91,8 @@ pub struct ClientInfo {
     pub http: &'static str,
     /// It speaks TLS to us.
     pub tls: bool,
+    /// The certificate that it has shown.
+    pub certificate: Option<Fingerprint>,
 }
 
 impl ClientInfo {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ring::digest;
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -112,7 +113,31 @@ macro_rules! stream {
 stream!(Socket, Tcp, Unix);
 stream!(Stream, Plain, Tls);
 
+/// The SHA-256 of a certificate: what tells two of them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    #[must_use]
+    pub fn of(certificate: &[u8]) -> Option<Self> {
+        let hash = digest::digest(&digest::SHA256, certificate);
+        hash.as_ref().try_into().ok().map(Self)
+    }
+}
+
 impl Stream {
+    /// The certificate that the other side has shown, if it has.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => {
+                let shown = stream.get_ref().1.peer_certificates()?;
+                Fingerprint::of(shown.first()?)
+            }
+        }
+    }
+
     /// The protocol that the TLS handshake agreed on, if there was one and it did.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {

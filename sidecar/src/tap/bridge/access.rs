@@ -3,7 +3,13 @@
 
 use std::net::IpAddr;
 
+use http::header::{self, HeaderMap, HeaderName};
+
+use crate::counters::Refusal;
 use crate::wire::Address;
+
+/// Browsers say here whose page asks, also where they send no `Origin`: for images, frames and links.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whom the bridge answers.
 #[derive(Debug, Clone)]
@@ -26,9 +32,24 @@ impl Access {
         }
     }
 
-    /// `Host` must be ours; `Origin`, which only browsers send, too.
-    pub fn allows(&self, host: Option<&str>, origin: Option<&str>) -> bool {
-        host.is_some_and(|host| self.is_ours(host)) && origin.is_none_or(|o| self.may_come_from(o))
+    /// `Host` must be ours, and so must the page that asks, where there is one.
+    ///
+    /// # Errors
+    /// With what is not.
+    pub fn check(&self, headers: &HeaderMap, authority: Option<&str>) -> Result<(), Refusal> {
+        let host = said(headers, &header::HOST).or(authority);
+        if !host.is_some_and(|host| self.is_ours(host)) {
+            return Err(Refusal::Host);
+        }
+        let ours = match said(headers, &header::ORIGIN) {
+            Some(origin) => self.may_come_from(origin),
+            None => self.takes_all_pages() || !is_of_another_page(headers),
+        };
+        if ours { Ok(()) } else { Err(Refusal::Origin) }
+    }
+
+    fn takes_all_pages(&self) -> bool {
+        self.origins.iter().any(|known| known == ANY)
     }
 
     fn is_ours(&self, authority: &str) -> bool {
@@ -47,11 +68,7 @@ impl Access {
 
     fn may_come_from(&self, origin: &str) -> bool {
         let origin = origin.trim().to_ascii_lowercase();
-        if self
-            .origins
-            .iter()
-            .any(|known| known == ANY || *known == origin)
-        {
+        if self.takes_all_pages() || self.origins.contains(&origin) {
             return true;
         }
         // A host that is everybody's is no reason to trust every page.
@@ -68,6 +85,20 @@ impl Access {
             _ => false,
         }
     }
+}
+
+/// The one value of a header; of two, one could be checked and the other believed.
+fn said<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok();
+    Some(value.filter(|_| values.next().is_none()).unwrap_or(""))
+}
+
+/// Without an `Origin` nobody can say which page it is, so that of another port counts as another's.
+fn is_of_another_page(headers: &HeaderMap) -> bool {
+    let ours = |site: &[u8]| site == b"same-origin" || site == b"none";
+    let mut sites = headers.get_all(SITE).iter();
+    sites.any(|site| !ours(site.as_bytes().trim_ascii()))
 }
 
 /// Only the addresses that a rebound name cannot be mistaken for.
@@ -102,6 +133,14 @@ mod tests {
         Access::new(&listen, &own(hosts), &own(origins))
     }
 
+    fn allows(access: &Access, said: &[(&'static str, &str)]) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in said {
+            headers.append(*name, value.parse().unwrap());
+        }
+        access.check(&headers, None).is_ok()
+    }
+
     #[test]
     fn only_our_own_names_are_answered() {
         let ours = access(&["mcp.example.com", "exact.example.com:8080"], &[]);
@@ -123,10 +162,12 @@ mod tests {
             ("127.0.0.1.evil.com", false),
             ("", false),
         ] {
-            assert_eq!(ours.allows(Some(host), None), allowed, "{host}");
+            assert_eq!(allows(&ours, &[("host", host)]), allowed, "{host}");
         }
-        assert!(!ours.allows(None, None));
-        assert!(access(&["*"], &[]).allows(Some("any.example.com"), None));
+        assert!(!allows(&ours, &[]));
+        assert!(!allows(&ours, &[("host", "localhost"), ("host", "::1")]));
+        assert!(ours.check(&HeaderMap::new(), Some("localhost")).is_ok());
+        assert!(allows(&access(&["*"], &[]), &[("host", "any.example.com")]));
     }
 
     #[test]
@@ -143,13 +184,35 @@ mod tests {
             ("null", false),
             ("file://localhost", false),
         ] {
-            assert_eq!(
-                ours.allows(Some("localhost"), Some(origin)),
-                allowed,
-                "{origin}"
-            );
+            let headers = [("host", "localhost"), ("origin", origin)];
+            assert_eq!(allows(&ours, &headers), allowed, "{origin}");
         }
-        let open = access(&["*"], &[]);
-        assert!(!open.allows(Some("x"), Some("http://evil.example.com")));
+        let evil = [("host", "x"), ("origin", "http://evil.example.com")];
+        assert!(!allows(&access(&["*"], &[]), &evil));
+        assert!(allows(&access(&["*"], &["*"]), &evil));
+    }
+
+    #[test]
+    fn a_page_that_names_no_origin_is_known_by_its_site() {
+        let ours = access(&[], &["https://app.example.com"]);
+        let host = ("host", "localhost");
+        for (site, allowed) in [
+            ("none", true),
+            ("same-origin", true),
+            ("same-site", false),
+            ("cross-site", false),
+            ("what-is-to-come", false),
+        ] {
+            let headers = [host, ("sec-fetch-site", site)];
+            assert_eq!(allows(&ours, &headers), allowed, "{site}");
+        }
+        let page = ("origin", "https://app.example.com");
+        let elsewhere = ("sec-fetch-site", "cross-site");
+        assert!(allows(&ours, &[host, page, elsewhere]), "its Origin counts");
+        assert!(!allows(
+            &ours,
+            &[host, ("sec-fetch-site", "none"), elsewhere]
+        ));
+        assert!(allows(&access(&[], &["*"]), &[host, elsewhere]));
     }
 }

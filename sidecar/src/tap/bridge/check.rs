@@ -38,9 +38,35 @@ pub(super) fn accepts_events(headers: &HeaderMap) -> Result<(), Refusal> {
     if accepts(headers, "text", "event-stream") {
         return Ok(());
     }
+    accepts_nothing()
+}
+
+fn accepts_nothing() -> Result<(), Refusal> {
     Err(not_acceptable(
         "Not Acceptable: Client must accept text/event-stream",
     ))
+}
+
+/// A GET for HTTP+SSE, which starts a command. What browsers load for a page takes everything too, but as the last
+/// resort; no client of events does.
+pub(super) fn wishes_events(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(accepted) = list(headers, &header::ACCEPT) else {
+        return Ok(());
+    };
+    let last_resort = |weight: &str| {
+        let weight = weight.split_once('=').map(|(_, weight)| weight.trim());
+        weight.is_some_and(|weight| weight.parse().is_ok_and(|weight: f32| weight < 1.0))
+    };
+    let wished = accepted.split(',').any(|range| {
+        let (range, weight) = range.split_once(';').unwrap_or((range, ""));
+        let range = range.trim();
+        let events = ["text/event-stream", "text/*"];
+        events
+            .iter()
+            .any(|events| range.eq_ignore_ascii_case(events))
+            || range == "*/*" && !last_resort(weight)
+    });
+    if wished { Ok(()) } else { accepts_nothing() }
 }
 
 fn not_acceptable(message: &str) -> Refusal {

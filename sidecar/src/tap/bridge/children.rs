@@ -16,14 +16,14 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::answer::{Answer, failed};
+use super::caller::{Caller, Holder};
 use super::child::{self, Child, Hearer};
 use super::legacy::{Session, Why, Wire};
-use super::modern::{Caller, Shared};
+use super::modern::Shared;
 use super::rules::Rules;
 use super::websocket::Connection;
 use super::{Bridge, lock};
 use crate::clock;
-use crate::record::Tenant;
 pub(super) use room::Room;
 
 /// What session ids are made of: they are credentials.
@@ -74,13 +74,13 @@ impl Bridge {
     pub(super) fn begin(
         self: &Arc<Self>,
         wire: Wire,
-        tenant: Tenant,
+        holder: Holder,
     ) -> Result<Arc<Session>, NoChild> {
         let mut places = lock(&self.places);
         self.check_room(&mut places)?;
         let (child, running) = self.start_child(&self.rules())?;
         let id = new_id().map_err(|source| self.cannot_start(source))?;
-        let session = Arc::new(Session::new(self, child, id.clone(), wire, tenant));
+        let session = Arc::new(Session::new(self, child, id.clone(), wire, holder));
         places.sessions.insert(id, Arc::clone(&session));
         self.run(&mut places, running, Arc::clone(&session));
         Ok(session)

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Bridge;
+use super::caller::{Claim, Holder};
 use super::child::{Child, Gone};
 use super::events::{EventBody, EventId, Finish, Outlet, Owner, Pace, event, priming};
 use super::history::History;
@@ -22,7 +23,7 @@ use super::routes::{Routes, STANDALONE};
 use crate::clock;
 use crate::counters::Counters;
 use crate::frame::{Kind, Message, Scanner, Slot};
-use crate::record::{Outcome, Tenant, TenantSource};
+use crate::record::Outcome;
 use crate::session::{Peers, Scope};
 use crate::tap::stdio::guard::Exit;
 
@@ -79,7 +80,7 @@ struct State {
     initialize: Option<oneshot::Sender<Initialized>>,
     version: Option<Box<str>>,
     peers: Peers,
-    tenant: Tenant,
+    holder: Holder,
     used: Instant,
     draining: bool,
     ended: Option<Why>,
@@ -92,7 +93,7 @@ impl Session {
         child: Child,
         id: Box<str>,
         wire: Wire,
-        tenant: Tenant,
+        holder: Holder,
     ) -> Self {
         let hash = bridge.hash_session(id.as_bytes());
         let pace = bridge.rules().pace;
@@ -118,7 +119,7 @@ impl Session {
                 initialize: None,
                 version: None,
                 peers: Peers::default(),
-                tenant,
+                holder,
                 used: clock::instant(),
                 draining: false,
                 ended: None,
@@ -126,19 +127,20 @@ impl Session {
         }
     }
 
-    /// Whether a request that names this tenant may use the session. The first name that is heard binds it.
-    pub fn admits(&self, tenant: Tenant) -> bool {
-        if tenant.source == TenantSource::None {
-            return true;
-        }
+    /// Whether somebody may use the session, and whether there still is one.
+    pub fn admits(&self, holder: &Holder) -> bool {
         let mut state = self.lock();
-        if state.tenant.source == TenantSource::None
-            && matches!(tenant.source, TenantSource::Baggage)
-        {
-            state.tenant = tenant;
-            return true;
+        let admitted = state.ended.is_none() && state.holder.admits(holder);
+        if admitted {
+            state.used = clock::instant();
         }
-        state.tenant.name == tenant.name
+        admitted
+    }
+
+    /// The same for a message that was read since.
+    pub fn claims(&self, tenant: &Claim) -> bool {
+        let mut state = self.lock();
+        state.ended.is_none() && state.holder.claims(tenant)
     }
 
     /// Where the messages of the client belong.

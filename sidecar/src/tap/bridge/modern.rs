@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::Bridge;
 use super::answer::{HEADER_MISMATCH, Refusal};
+use super::caller::Caller;
 use super::child::{Child, Gone};
 use super::events::{EventBody, Finish, Outlet, Owner, Pace};
 use super::ids::{self, Names};
@@ -30,14 +31,6 @@ use crate::tap::stdio::guard::Exit;
 
 pub(super) use ask::post;
 pub(super) use in_use::InUse;
-
-/// Who shares a child: one credential of one tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Caller {
-    /// The keyed hash of the credential; none without one.
-    pub credential: Option<[u64; 2]>,
-    pub tenant: Arc<str>,
-}
 
 /// One caller's child.
 #[derive(Debug)]

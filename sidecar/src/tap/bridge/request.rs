@@ -2,6 +2,7 @@
 //! Never reads more than the bound, never believes a body that is no JSON.
 
 use bytes::{Bytes, BytesMut};
+use http::header::EXPECT;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -18,6 +19,8 @@ use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
 use crate::tap::http::ClientInfo;
 use crate::tap::http::headers::{self, Media};
 use crate::tenant::{Offer, TenantRule};
+
+use super::caller::{Claim, Holder};
 
 /// The body of a POST.
 #[derive(Debug)]
@@ -73,6 +76,28 @@ pub(super) async fn read(
     }
 }
 
+/// Reads the body of a request that was refused by its head, and holds nothing of it: to close the connection on a
+/// client that still writes would be to lose the answer with it.
+pub(super) async fn pass_over(
+    bridge: &Bridge,
+    headers: &HeaderMap,
+    mut body: Incoming,
+    refusal: Refusal,
+) -> Refusal {
+    let mut left = bridge.rules().settings.max_message_bytes;
+    if headers.contains_key(EXPECT) || body.size_hint().lower() > left as u64 {
+        return refusal;
+    }
+    while let Some(Ok(frame)) = body.frame().await {
+        let read = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(read) else {
+            break;
+        };
+        left = rest;
+    }
+    refusal
+}
+
 fn too_large(max: usize) -> Refusal {
     Refusal::new(
         StatusCode::PAYLOAD_TOO_LARGE,
@@ -95,6 +120,23 @@ pub(super) fn tenant(
         meta_baggage: meta_baggage.as_deref(),
         header_baggage: header_baggage.as_deref(),
     })
+}
+
+/// What a request says of its tenant, as far as a session is bound to that.
+pub(super) fn claim(bridge: &Bridge, headers: &HeaderMap, message: Option<&Message<'_>>) -> Claim {
+    let tenant = tenant(bridge, headers, message);
+    Claim::new(&bridge.rules().tenant, tenant)
+}
+
+/// Who asks, as far as a session is bound to that.
+pub(super) fn holder(
+    bridge: &Bridge,
+    client: &ClientInfo,
+    headers: &HeaderMap,
+    message: Option<&Message<'_>>,
+) -> Holder {
+    let tenant = claim(bridge, headers, message);
+    Holder::new(&bridge.keys, headers, client.certificate, tenant)
 }
 
 /// Where the messages of a POST belong.

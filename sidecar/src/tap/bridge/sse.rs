@@ -7,9 +7,10 @@ use http::StatusCode;
 use http::request::Parts;
 use hyper::body::Incoming;
 
-use super::answer::{Answer, Refusal, empty, events, failed};
+use super::answer::{Answer, Refusal, SERVER_ERROR, empty, events, failed};
+use super::check;
 use super::legacy::Wire;
-use super::request::{self, observe, tenant};
+use super::request::{self, claim, holder, observe};
 use super::streamable::{gone, send};
 use super::{Bridge, MESSAGE_PATH};
 use crate::frame::Kind;
@@ -19,17 +20,22 @@ use crate::tap::http::ClientInfo;
 const PARAMETER: &str = "sessionId";
 
 /// A GET: a session begins, and its stream with the place to POST to.
-pub(super) fn get(bridge: &Arc<Bridge>, parts: &Parts) -> Answer {
-    let whose = tenant(bridge, &parts.headers, None);
+pub(super) fn get(
+    bridge: &Arc<Bridge>,
+    client: &ClientInfo,
+    parts: &Parts,
+) -> Result<Answer, Refusal> {
+    check::wishes_events(&parts.headers)?;
+    let whose = holder(bridge, client, &parts.headers, None);
     let session = match bridge.begin(Wire::Sse, whose) {
         Ok(session) => session,
-        Err(error) => return error.answer(),
+        Err(error) => return Ok(error.answer()),
     };
     let endpoint = format!("{MESSAGE_PATH}?{PARAMETER}={}", session.id);
-    match session.open_only(&endpoint) {
+    Ok(match session.open_only(&endpoint) {
         Some(stream) => events(stream, None),
         None => failed(StatusCode::BAD_GATEWAY, "the command has ended"),
-    }
+    })
 }
 
 /// A POST: its answers come on the stream.
@@ -39,24 +45,26 @@ pub(super) async fn post(
     parts: Parts,
     body: Incoming,
 ) -> Result<Answer, Refusal> {
+    let query = parts.uri.query();
+    let session = query
+        .and_then(session_id)
+        .and_then(|id| bridge.session(id, Wire::Sse))
+        .filter(|session| session.admits(&holder(bridge, client, &parts.headers, None)));
+    let Some(session) = session else {
+        return Err(request::pass_over(bridge, &parts.headers, body, not_found()).await);
+    };
     let posted = request::read(bridge, &parts.headers, body).await?;
     let message = posted.scanner.messages().next();
     if message.is_none_or(|message| message.kind() == Kind::Invalid) {
         return Err(Refusal::bad("the body is no JSON-RPC message"));
     }
-    let session = parts
-        .uri
-        .query()
-        .and_then(session_id)
-        .and_then(|id| bridge.session(id, Wire::Sse))
-        .filter(|session| session.admits(tenant(bridge, &parts.headers, message.as_ref())))
-        .ok_or_else(|| {
-            Refusal::new(
-                StatusCode::NOT_FOUND,
-                super::answer::SERVER_ERROR,
-                "Session not found",
-            )
-        })?;
+    if !session.claims(&claim(
+        bridge,
+        &parts.headers,
+        posted.scanner.messages().next().as_ref(),
+    )) {
+        return Err(not_found());
+    }
     let observed = observe(
         bridge.hop().as_deref(),
         &parts.headers,
@@ -71,6 +79,10 @@ pub(super) async fn post(
         return Ok(gone(bridge, session.ended()));
     }
     Ok(empty(StatusCode::ACCEPTED))
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, SERVER_ERROR, "Session not found")
 }
 
 fn session_id(query: &str) -> Option<&str> {

@@ -14,7 +14,7 @@ use super::child::Gone;
 use super::events::EventId;
 use super::legacy::{Session, Why, Wire};
 use super::lines::{line, place};
-use super::request::{Observed, Posted, observe, tenant};
+use super::request::{Observed, Posted, claim, holder, observe};
 use crate::frame::{Kind, Message, Slot};
 use crate::tap::http::ClientInfo;
 use crate::tap::http::headers::{self, SESSION};
@@ -30,6 +30,7 @@ pub(super) async fn post(
     client: &ClientInfo,
     parts: &Parts,
     posted: Posted,
+    named: Option<Arc<Session>>,
 ) -> Result<Answer, Refusal> {
     let kinds = || posted.scanner.messages().map(|message| message.kind());
     if kinds().count() == 0 || kinds().any(|kind| kind == Kind::Invalid) {
@@ -44,11 +45,14 @@ pub(super) async fn post(
         .messages()
         .any(|message| initializes(&message))
     {
-        return begin(bridge, client, parts, posted).await;
+        return begin(bridge, client, parts, posted, named).await;
     }
     let requests = kinds().any(|kind| kind == Kind::Request);
     let first = posted.scanner.messages().next();
-    let session = session(bridge, &parts.headers, first.as_ref())?;
+    let session = named.ok_or_else(no_name)?;
+    if !session.claims(&claim(bridge, &parts.headers, first.as_ref())) {
+        return Err(not_found());
+    }
     let observed = observe(
         bridge.hop().as_deref(),
         &parts.headers,
@@ -134,6 +138,7 @@ async fn begin(
     client: &ClientInfo,
     parts: &Parts,
     posted: Posted,
+    named: Option<Arc<Session>>,
 ) -> Result<Answer, Refusal> {
     let refuse = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, message);
     if posted.scanner.messages().count() != 1 {
@@ -141,17 +146,13 @@ async fn begin(
             "Invalid Request: initialize must be the only message",
         ));
     }
-    if parts.headers.contains_key(SESSION) {
-        session(bridge, &parts.headers, None)?;
+    if named.is_some() {
         return Err(refuse(
             "Invalid Request: the session is initialized already",
         ));
     }
-    let whose = tenant(
-        bridge,
-        &parts.headers,
-        posted.scanner.messages().next().as_ref(),
-    );
+    let first = posted.scanner.messages().next();
+    let whose = holder(bridge, client, &parts.headers, first.as_ref());
     let session = match bridge.begin(Wire::Streamable, whose) {
         Ok(session) => session,
         Err(error) => return Ok(error.answer()),
@@ -178,33 +179,53 @@ async fn begin(
     }
 }
 
-/// The session that a request names.
+/// The session that a POST names, before its body is read; none when it names none, or is of the newest protocol,
+/// which has none.
+pub(super) fn named(
+    bridge: &Bridge,
+    client: &ClientInfo,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<Session>>, Refusal> {
+    if check::names_modern_version(headers) || !headers.contains_key(SESSION) {
+        return Ok(None);
+    }
+    session(bridge, client, headers).map(Some)
+}
+
+/// The session that a request names, if it is whose session it is.
 fn session(
     bridge: &Bridge,
+    client: &ClientInfo,
     headers: &HeaderMap,
-    message: Option<&Message<'_>>,
 ) -> Result<Arc<Session>, Refusal> {
     if !headers.contains_key(SESSION) {
-        return Err(Refusal::bad(
-            "Bad Request: Mcp-Session-Id header is required",
-        ));
+        return Err(no_name());
     }
     let id = headers::only(headers, &SESSION).and_then(|id| id.to_str().ok());
     let session = id
         .and_then(|id| bridge.session(id, Wire::Streamable))
-        .filter(|session| session.admits(tenant(bridge, headers, message)))
-        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, NO_SESSION, "Session not found"))?;
+        .filter(|session| session.admits(&holder(bridge, client, headers, None)))
+        .ok_or_else(not_found)?;
     check::legacy_version(headers)?;
     Ok(session)
 }
 
+fn no_name() -> Refusal {
+    Refusal::bad("Bad Request: Mcp-Session-Id header is required")
+}
+
+/// Somebody else's session is none: nobody learns that it is there.
+fn not_found() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, NO_SESSION, "Session not found")
+}
+
 /// A GET: the standalone stream, or one that was lost.
-pub(super) fn get(bridge: &Arc<Bridge>, parts: &Parts) -> Result<Answer, Refusal> {
+pub(super) fn get(bridge: &Bridge, client: &ClientInfo, parts: &Parts) -> Result<Answer, Refusal> {
     if check::names_modern_version(&parts.headers) {
         return Ok(method_not_allowed("POST"));
     }
     check::accepts_events(&parts.headers)?;
-    let session = session(bridge, &parts.headers, None)?;
+    let session = session(bridge, client, &parts.headers)?;
     if let Some(last) = parts.headers.get(LAST_EVENT_ID) {
         let last = last.to_str().ok().and_then(EventId::parse);
         let stream = last.and_then(|last| session.resume(last));
@@ -222,10 +243,14 @@ pub(super) fn get(bridge: &Arc<Bridge>, parts: &Parts) -> Result<Answer, Refusal
 }
 
 /// A DELETE: the session and its child end.
-pub(super) fn delete(bridge: &Bridge, parts: &Parts) -> Result<Answer, Refusal> {
+pub(super) fn delete(
+    bridge: &Bridge,
+    client: &ClientInfo,
+    parts: &Parts,
+) -> Result<Answer, Refusal> {
     if check::names_modern_version(&parts.headers) {
         return Ok(method_not_allowed("POST"));
     }
-    session(bridge, &parts.headers, None)?.end(Why::Client);
+    session(bridge, client, &parts.headers)?.end(Why::Client);
     Ok(empty(StatusCode::OK))
 }

@@ -28,7 +28,7 @@ use super::upstream::Link;
 use super::{ClientInfo, Conversations, Service, limits, stopped};
 use crate::counters::{Counters, Refusal};
 use crate::wire::tls;
-use crate::wire::{Socket, Stream};
+use crate::wire::{Fingerprint, Socket, Stream};
 
 /// At the word to stop, how long a client may take for the rest of its first head, which may be on its way.
 const REST_OF_HEAD: Duration = Duration::from_secs(1);
@@ -45,6 +45,7 @@ pub struct Door {
 struct Opened {
     stream: Guard<Stream>,
     two: bool,
+    certificate: Option<Fingerprint>,
 }
 
 pub(super) async fn run(socket: Socket, address: Option<SocketAddr>, _place: Place, hop: Service) {
@@ -56,6 +57,7 @@ pub(super) async fn run(socket: Socket, address: Option<SocketAddr>, _place: Pla
         address,
         http: "1.1",
         tls: door.tls.is_some(),
+        certificate: None,
         onward: Onward::default(),
     };
     let opened = tokio::select! {
@@ -63,13 +65,16 @@ pub(super) async fn run(socket: Socket, address: Option<SocketAddr>, _place: Pla
         // It has sent no request yet.
         () = stopped(&mut stop) => return,
     };
-    match opened {
-        Ok(opened) if opened.two => {
-            client.http = "2";
-            serve_two(opened, &client, hop).await;
-        }
-        Ok(opened) => serve_one(opened, &client, hop).await,
-        Err(error) => debug!(%error, "no connection came about"),
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) => return debug!(%error, "no connection came about"),
+    };
+    client.certificate = opened.certificate;
+    if opened.two {
+        client.http = "2";
+        serve_two(opened, &client, hop).await;
+    } else {
+        serve_one(opened, &client, hop).await;
     }
 }
 
@@ -78,6 +83,7 @@ async fn open(socket: Socket, door: &Door) -> io::Result<Opened> {
         Some(tls) => timeout(door.bounds.header_timeout, tls.accept(socket)).await??,
         None => Stream::Plain(socket),
     };
+    let certificate = stream.certificate();
     let (first, two) = match stream.alpn() {
         Some(agreed) => (Bytes::new(), agreed == tls::H2),
         None => recognise(&mut stream, door.bounds.header_timeout).await?,
@@ -88,7 +94,11 @@ async fn open(socket: Socket, door: &Door) -> io::Result<Opened> {
     } else {
         Guard::new(stream, first, door.bounds, counters)
     };
-    Ok(Opened { stream, two })
+    Ok(Opened {
+        stream,
+        two,
+        certificate,
+    })
 }
 
 /// Serves exchanges and event streams that are idle in turn, until the connection ends.

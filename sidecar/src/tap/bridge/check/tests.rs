@@ -25,6 +25,26 @@ fn code(headers: &HeaderMap, body: &str) -> Option<i64> {
     Some(refused.code)
 }
 
+#[test]
+fn a_get_for_events_is_told_from_one_for_a_page() {
+    for (accepted, wished) in [
+        ("text/event-stream", true),
+        ("application/json, Text/Event-Stream;q=0.5", true),
+        ("text/*", true),
+        ("*/*", true),
+        ("application/json, text/plain, */*", true),
+        ("*/*;q=1.0", true),
+        ("application/json", false),
+        ("text/html,application/xml;q=0.9,*/*;q=0.8", false),
+        ("image/webp,image/*,*/*; q=.8", false),
+        ("", false),
+    ] {
+        let judged = wishes_events(&headers(&[("accept", accepted)]));
+        assert_eq!(judged.is_ok(), wished, "{accepted}");
+    }
+    assert!(wishes_events(&HeaderMap::new()).is_ok());
+}
+
 const VERSION: (&str, &str) = ("mcp-protocol-version", "2026-07-28");
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::NoChild;
-use crate::tap::bridge::modern::{Caller, InUse, Shared};
+use crate::tap::bridge::caller::Caller;
+use crate::tap::bridge::modern::{InUse, Shared};
 use crate::tap::bridge::{Bridge, lock};
 
 /// How long a request may wait for the place of a child that is ending: no child takes longer.

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
-use super::{Asking, Caller, First, InUse, Shared};
+use super::{Asking, First, InUse, Shared};
 use crate::frame::line::Edit;
 use crate::frame::{Kind, Message, Slot};
 use crate::session::{Peers, Scope};
 use crate::tap::bridge::Bridge;
 use crate::tap::bridge::answer::{Answer, Refusal, empty, events, failed, json};
+use crate::tap::bridge::caller::Caller;
 use crate::tap::bridge::check;
 use crate::tap::bridge::lines::{self, line, range};
 use crate::tap::bridge::request::{Place, Posted, observe, tenant};
@@ -46,10 +46,12 @@ pub(in crate::tap::bridge) async fn post(
         Kind::Request => {
             check::modern_request(&parts.headers, &message, &posted.body).map_err(named)?;
         }
+        Kind::Notification if is_for_nobody(&message) => return Ok(empty(StatusCode::ACCEPTED)),
         Kind::Notification => {}
         Kind::Response | Kind::Invalid => return Err(check::not_single()),
     }
-    let caller = caller(bridge, &parts.headers, &message);
+    let whose = tenant(bridge, &parts.headers, Some(&message));
+    let caller = Caller::new(&bridge.keys, &parts.headers, client.certificate, whose);
     let shared = match bridge.share(&caller).await {
         Ok(shared) => shared,
         Err(error) => return Ok(error.answer()),
@@ -66,21 +68,17 @@ pub(in crate::tap::bridge) async fn post(
     Ok(ask(bridge, client, &parts.headers, shared, &posted).await)
 }
 
-fn caller(bridge: &Bridge, headers: &HeaderMap, message: &Message<'_>) -> Caller {
-    let credential = headers.get(AUTHORIZATION);
-    Caller {
-        credential: credential.map(|value| bridge.hash_credential(value.as_bytes())),
-        tenant: tenant(bridge, headers, Some(message)).name,
-    }
-}
-
 /// Two are not passed on. The id of a cancel is one that the child does not know, and over HTTP a client cancels by
 /// leaving; the other belongs to the handshake of an era that the shared child is not in.
+fn is_for_nobody(note: &Message<'_>) -> bool {
+    let method = note.text(Slot::Method);
+    matches!(
+        method.as_deref(),
+        Some("notifications/cancelled" | "notifications/initialized")
+    )
+}
+
 async fn notify(shared: &Shared, message: &Message<'_>, posted: &Posted) -> Answer {
-    let method = message.text(Slot::Method);
-    if let Some("notifications/cancelled" | "notifications/initialized") = method.as_deref() {
-        return empty(StatusCode::ACCEPTED);
-    }
     let line = line(&posted.body, lines::place(message), &[]);
     match shared.notify(line).await {
         Ok(()) => empty(StatusCode::ACCEPTED),

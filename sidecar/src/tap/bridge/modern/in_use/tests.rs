@@ -1,8 +1,8 @@
 use super::*;
 use crate::config::BridgeSettings;
 use crate::counters::Counters;
+use crate::tap::bridge::caller::Caller;
 use crate::tap::bridge::child::Child;
-use crate::tap::bridge::modern::Caller;
 use crate::tap::bridge::{Bridge, Rules};
 use crate::tenant::TenantRule;
 use crate::wire::Address;
@@ -27,10 +27,7 @@ fn a_child() -> (Arc<Bridge>, Arc<Shared>) {
     let any = Address::Tcp(([127, 0, 0, 1], 0).into());
     let rules = Rules::new(None, settings, TenantRule::None, &limits, &any);
     let bridge = Bridge::start(rules, Arc::new(Counters::default()));
-    let caller = Caller {
-        credential: None,
-        tenant: "tenant".into(),
-    };
+    let caller = Caller::default();
     let shared = Shared::new(&bridge, &bridge.rules(), Child::unstarted(), caller);
     (bridge, Arc::new(shared))
 }

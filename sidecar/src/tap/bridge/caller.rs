@@ -1,0 +1,175 @@
+//! Takes what a request and its connection say of who asks. Gives what tells one client from another.
+//! Never keeps a credential, only keyed hashes, and never lets anybody in: who is who was decided before us (no I/O).
+//!
+//! A shared child belongs to one [`Caller`]: whatever differs makes another. A session belongs to a [`Holder`], which
+//! must outlive a token: clients get new ones while a session goes on.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderValue};
+
+use crate::record::{Tenant, TenantSource};
+use crate::tap::http::headers::only;
+use crate::tenant::TenantRule;
+use crate::wire::Fingerprint;
+
+/// What hashes are made with: 128 bits that only this process can make.
+#[derive(Debug, Default)]
+pub(super) struct Keys([RandomState; 2]);
+
+impl Keys {
+    pub fn hash(&self, of: impl Hash) -> [u64; 2] {
+        self.0.each_ref().map(|key| key.hash_one(&of))
+    }
+}
+
+/// Who shares a child: one credential and one certificate of one tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Caller {
+    credential: Option<[u64; 2]>,
+    certificate: Option<Fingerprint>,
+    tenant: Option<Arc<str>>,
+}
+
+impl Caller {
+    pub fn new(
+        keys: &Keys,
+        headers: &HeaderMap,
+        certificate: Option<Fingerprint>,
+        tenant: Tenant,
+    ) -> Self {
+        let given = headers.get_all(AUTHORIZATION).iter();
+        let given: Vec<&[u8]> = given.map(HeaderValue::as_bytes).collect();
+        Self {
+            credential: (!given.is_empty()).then(|| keys.hash(given)),
+            certificate,
+            // One may be called as those that have none are.
+            tenant: (tenant.source != TenantSource::None).then_some(tenant.name),
+        }
+    }
+}
+
+/// Whose a session is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Holder {
+    certificate: Option<Fingerprint>,
+    credential: Credential,
+    tenant: Claim,
+}
+
+/// What of a credential stays when it is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Credential {
+    None,
+    /// The hash of whom it is about.
+    Of([u64; 2]),
+    /// It does not say whom it is about.
+    Opaque,
+}
+
+/// What a request says of its tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Nothing: all that come here are of one.
+    Ours,
+    /// Each request names it, or has none.
+    Header(Option<Arc<str>>),
+    /// Only requests that carry baggage name it.
+    Baggage(Option<Arc<str>>),
+}
+
+impl Claim {
+    pub fn new(rule: &TenantRule, tenant: Tenant) -> Self {
+        let named = (tenant.source != TenantSource::None).then_some(tenant.name);
+        match rule {
+            TenantRule::Fixed(_) | TenantRule::None => Self::Ours,
+            TenantRule::Header(_) => Self::Header(named),
+            TenantRule::Baggage(_) => Self::Baggage(named),
+        }
+    }
+
+    /// Whether a request of that claim may use what has this one.
+    fn admits(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Ours) => true,
+            (Self::Baggage(one), Self::Baggage(other)) => {
+                one.is_none() || other.is_none() || one == other
+            }
+            _ => self == other,
+        }
+    }
+}
+
+impl Credential {
+    fn new(keys: &Keys, headers: &HeaderMap) -> Self {
+        if !headers.contains_key(AUTHORIZATION) {
+            return Self::None;
+        }
+        let given = only(headers, &AUTHORIZATION).and_then(|value| value.to_str().ok());
+        given
+            .and_then(|value| value.trim().split_once(' '))
+            .and_then(|(scheme, rest)| subject(keys, scheme, rest.trim()))
+            .map_or(Self::Opaque, Self::Of)
+    }
+}
+
+impl Holder {
+    pub fn new(
+        keys: &Keys,
+        headers: &HeaderMap,
+        certificate: Option<Fingerprint>,
+        tenant: Claim,
+    ) -> Self {
+        Self {
+            certificate,
+            credential: Credential::new(keys, headers),
+            tenant,
+        }
+    }
+
+    /// Whether a request of somebody may use the session. What was not known of its holder is from then on.
+    pub fn admits(&mut self, other: &Self) -> bool {
+        // Who began without a credential has kept nobody out so far; some are asked for one later.
+        let credential = self.credential == Credential::None || self.credential == other.credential;
+        if self.certificate != other.certificate || !credential || !self.claims(&other.tenant) {
+            return false;
+        }
+        self.credential = other.credential;
+        true
+    }
+
+    /// Whether a message that says this of its tenant may pass.
+    pub fn claims(&mut self, tenant: &Claim) -> bool {
+        let admitted = self.tenant.admits(tenant);
+        if admitted && self.tenant == Claim::Baggage(None) {
+            self.tenant = tenant.clone();
+        }
+        admitted
+    }
+}
+
+/// Whom a credential is about: the user of a password, or issuer and subject of a JWT, whose signature is not looked
+/// at, because this only compares. None when that cannot be read.
+fn subject(keys: &Keys, scheme: &str, rest: &str) -> Option<[u64; 2]> {
+    if scheme.eq_ignore_ascii_case("basic") {
+        let pair = STANDARD.decode(rest).ok()?;
+        let user = pair.split(|byte| *byte == b':').next()?;
+        return Some(keys.hash(("user", user)));
+    }
+    let mut parts = rest.split('.');
+    let (_, claims, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
+        return None;
+    };
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    let claim = |name: &str| claims.get(name).and_then(serde_json::Value::as_str);
+    Some(keys.hash(("subject", claim("iss"), claim("sub")?)))
+}
+
+#[cfg(test)]
+mod tests;

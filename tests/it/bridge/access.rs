@@ -1,0 +1,229 @@
+//! Takes clients that are not who began a session, or no clients at all. Gives that none reaches another's child.
+//! Never learns from an answer whether there is a session: another's is none.
+
+use tests::kernel::{peak, reset_peak};
+use tests::websocket::End;
+use tests::wire::Version;
+use tests::wire::certs::{Authority, Identity};
+use tests::wire::client::Client as TlsClient;
+
+use super::modern::{modern, tool};
+use super::*;
+
+const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+
+impl World {
+    /// How often the command runs.
+    fn children(&self) -> usize {
+        let path = format!("/proc/{0}/task/{0}/children", self.proxy.id());
+        let text = std::fs::read_to_string(path).expect("the sidecar runs");
+        text.split_whitespace().count()
+    }
+
+    /// What a session answers a client with these headers.
+    fn status(&self, session: &Client, headers: &[(&str, &str)]) -> u16 {
+        let client = Client {
+            headers: session.headers[..2].to_vec(),
+            ..self.client()
+        };
+        let mut client = headers
+            .iter()
+            .fold(client, |client, (name, value)| client.with(name, value));
+        client.post(LIST).status
+    }
+}
+
+/// A bridge that takes only clients of an authority.
+fn behind_tls(authority: &Authority) -> World {
+    let ours = authority.issue("ours", &["localhost"]);
+    let ca = authority.file();
+    let files = [
+        ("--tls-cert", &ours.cert),
+        ("--tls-key", &ours.key),
+        ("--tls-client-ca", &ca),
+    ];
+    let options: Vec<&str> = files
+        .iter()
+        .flat_map(|(flag, file)| [*flag, argument(file)])
+        .collect();
+    World::start(&options, &[])
+}
+
+fn post(
+    world: &World,
+    (authority, identity): (&Authority, &Identity),
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, Option<String>, String) {
+    let tls = authority.client(Version::Two, Some(identity));
+    let client = TlsClient::connect(world.proxy.listens_at(), Version::Two, Some(tls));
+    let accept = [("accept", "application/json, text/event-stream")];
+    let (answer, body) = client
+        .expect("it is let in")
+        .post("/mcp", &[&accept, headers].concat(), body)
+        .expect("an answer");
+    let session = answer.headers.get("mcp-session-id");
+    let session = session.map(|id| id.to_str().expect("an id").to_owned());
+    let body = String::from_utf8(body).expect("text");
+    (answer.status.as_u16(), session, body)
+}
+
+#[test]
+fn clients_with_different_certificates_share_no_child_and_no_session() {
+    let authority = Authority::default();
+    let world = behind_tls(&authority);
+    let (one, other) = (
+        authority.issue("one", &["client"]),
+        authority.issue("other", &["client"]),
+    );
+    let headers = [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "pid"),
+    ];
+    let body = tool(&json!(1), "pid");
+    let child = |who: &Identity| post(&world, (&authority, who), &headers, &body).2;
+    assert_eq!(child(&one), child(&one));
+    assert_ne!(child(&one), child(&other));
+    let initialize = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}}});
+    let (status, id, _) = post(&world, (&authority, &one), &[], &initialize.to_string());
+    assert_eq!(status, 200);
+    let id = id.expect("a session");
+    let session = [("mcp-session-id", id.as_str())];
+    assert_eq!(post(&world, (&authority, &one), &session, LIST).0, 200);
+    assert_eq!(post(&world, (&authority, &other), &session, LIST).0, 404);
+}
+
+/// `{"iss":"https://issuer","sub":"alice","exp":1}`, the same renewed, and one for bob.
+const ALICE: &str =
+    "Bearer e30.eyJpc3MiOiJodHRwczovL2lzc3VlciIsInN1YiI6ImFsaWNlIiwiZXhwIjoxfQ.c2ln";
+const RENEWED: &str =
+    "Bearer e30.eyJpc3MiOiJodHRwczovL2lzc3VlciIsInN1YiI6ImFsaWNlIiwiZXhwIjoyfQ.c2ln";
+const BOB: &str = "Bearer e30.eyJpc3MiOiJodHRwczovL2lzc3VlciIsInN1YiI6ImJvYiIsImV4cCI6MX0.c2ln";
+
+#[test]
+fn a_session_is_not_found_by_anybody_but_who_began_it() {
+    let world = World::start(&["--tenant-from", "header:x-tenant"], &[]);
+    let session = world
+        .client()
+        .with("x-tenant", "acme")
+        .with("authorization", ALICE);
+    let mut session = session.initialize("2025-06-18");
+    // The session's own headers first: what else a client says is up to the test.
+    session.headers.rotate_left(2);
+    let acme = ("x-tenant", "acme");
+    for (headers, status) in [
+        (&[acme, ("authorization", ALICE)][..], 200),
+        (&[acme, ("authorization", RENEWED)], 200),
+        (&[acme, ("authorization", BOB)], 404),
+        (&[acme, ("authorization", "Bearer opaque")], 404),
+        (&[acme], 404),
+        (&[("authorization", ALICE)], 404),
+        (&[("x-tenant", "globex"), ("authorization", ALICE)], 404),
+    ] {
+        assert_eq!(world.status(&session, headers), status, "{headers:?}");
+    }
+    let id = session.headers[0].1.clone();
+    let named = [("mcp-session-id", &*id), ("accept", "text/event-stream")];
+    assert_eq!(world.client().send("GET", "/mcp", &named).status, 404);
+    assert_eq!(world.client().send("DELETE", "/mcp", &named).status, 404);
+    assert_eq!(session.send("DELETE", "/mcp", &[]).status, 200);
+}
+
+#[test]
+fn a_session_goes_on_with_tokens_that_say_nothing() {
+    let world = World::start(&[], &[]);
+    let session = world.client().initialize("2025-06-18");
+    let (first, second) = (("authorization", "Bearer 1"), ("authorization", "Bearer 2"));
+    assert_eq!(world.status(&session, &[]), 200);
+    assert_eq!(world.status(&session, &[first]), 200, "asked for since");
+    assert_eq!(world.status(&session, &[second]), 200, "renewed");
+    assert_eq!(world.status(&session, &[]), 404, "nobody in particular");
+}
+
+#[test]
+fn a_stream_of_http_sse_takes_messages_of_its_own_client_only() {
+    let world = World::start(&["--tenant-from", "header:x-tenant"], &[]);
+    let mut stream = world.client().with("x-tenant", "acme");
+    stream.begin("GET", "/sse", &[], "");
+    let endpoint = stream.event().expect("an endpoint").data;
+    let post = |headers: &[(&str, &str)]| {
+        let mut http = world.client().http;
+        let answer = http.post(&endpoint, headers, LIST.as_bytes());
+        answer.expect("an answer").status
+    };
+    assert_eq!(post(&[("x-tenant", "globex")]), 404);
+    assert_eq!(post(&[]), 404);
+    assert_eq!(post(&[("x-tenant", "acme")]), 202);
+    assert_eq!(stream.event().expect("an answer").json()["id"], 1);
+}
+
+/// Images, frames and links are loaded without an `Origin`.
+#[test]
+fn a_page_of_another_site_starts_no_command() {
+    let world = World::start(&[], &[]);
+    let events = ("accept", "text/event-stream");
+    for site in ["cross-site", "same-site"] {
+        let headers = [events, ("sec-fetch-site", site)];
+        let refused = world.client().http.begin("GET", "/sse", &headers, b"");
+        let refused = refused.expect("an answer");
+        assert!(refused.start_line.contains(" 403 "), "{site}: {refused:?}");
+        assert_eq!(refused.header("content-length"), Some("0"));
+        let refused = End::connect(world.proxy.address(), "/ws", &headers[1..]);
+        let refused = refused.expect("an answer").head.start_line;
+        assert!(refused.contains(" 403 "), "{refused}");
+    }
+    let page = [("accept", "text/html,application/xml;q=0.9,*/*;q=0.8")];
+    assert_eq!(world.client().send("GET", "/sse", &page).status, 406);
+    assert_eq!(world.children(), 0);
+    let site = ("sec-fetch-site", "same-origin");
+    for headers in [&[("accept", "*/*")][..], &[], &[events, site]] {
+        let mut client = world.client();
+        let head = client.http.begin("GET", "/sse", headers, b"");
+        let head = head.expect("an answer").start_line;
+        assert!(head.contains(" 200 "), "{headers:?}: {head}");
+    }
+    let (summary, _) = world.proxy.stop_and_keep_log();
+    assert_eq!(summary.count("clients_refused"), 4);
+}
+
+#[test]
+fn a_session_that_nobody_knows_costs_no_memory() {
+    let world = World::start(&[], &[]);
+    let text = "x".repeat(32 << 20);
+    let body = call(&json!(1), "line", &json!({"text": text}));
+    let id = "0".repeat(32);
+    let sse = format!("/message?sessionId={id}");
+    reset_peak(world.proxy.id());
+    let before = peak(world.proxy.id());
+    for (path, headers) in [
+        ("/mcp", &[("mcp-session-id", &*id)][..]),
+        ("/message", &[]),
+        (&*sse, &[]),
+    ] {
+        let answer = world.client().http.post(path, headers, body.as_bytes());
+        assert_eq!(answer.expect("an answer").status, 404, "{path}");
+    }
+    let grown = peak(world.proxy.id()) - before;
+    assert!(grown < 16 << 10, "memory grew by {grown} KiB");
+}
+
+/// What needs no child is answered before one is taken.
+#[test]
+fn what_no_child_hears_starts_none() {
+    let world = World::start(&[], &[]);
+    let headers = [("mcp-protocol-version", "2026-07-28")];
+    let mut client = headers
+        .iter()
+        .fold(world.client(), |client, (name, value)| {
+            client.with(name, value)
+        });
+    for method in ["notifications/cancelled", "notifications/initialized"] {
+        let note = json!({"jsonrpc": "2.0", "method": method, "params": {"requestId": 1}});
+        assert_eq!(client.post(&note.to_string()).status, 202);
+    }
+    let unknown = modern(&json!(1), "initialize", &json!({}));
+    assert_eq!(client.post(&unknown).status, 404);
+    assert_eq!(world.children(), 0);
+}
