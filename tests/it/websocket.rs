@@ -254,7 +254,7 @@ fn a_side_that_is_reset_resets_the_other() {
 }
 
 #[test]
-fn a_server_that_says_no_is_heard() {
+fn a_server_that_says_no_is_heard_and_nothing_follows_on_the_connection() {
     let upstream =
         HttpPeer::start(|_| Answer::new(403, "text/plain", Body::Whole(b"not for you".to_vec())))
             .expect("a port on loopback");
@@ -263,13 +263,14 @@ fn a_server_that_says_no_is_heard() {
         &upstream.url(""),
         &["--otlp-endpoint", &receiver.grpc_url()],
     );
-    let end = End::connect(proxy.address(), "/ws", &[]).expect("an answer");
+    let mut end = End::connect(proxy.address(), "/ws", &[]).expect("an answer");
     assert!(
         end.head.start_line.starts_with("HTTP/1.1 403 "),
         "{:?}",
         end.head
     );
-    drop(end);
+    assert_eq!(end.head.header("connection"), Some("close"));
+    assert_eq!(end.read_to_end().expect("the end"), b"not for you");
     proxy.stop().assert_conserved();
 }
 

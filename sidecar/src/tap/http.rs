@@ -40,7 +40,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::{self, HeaderValue};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -153,6 +154,25 @@ impl Front {
 
 impl Conversation {
     async fn answer(
+        self,
+        client: ClientInfo,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, Infallible> {
+        let may_end = headers::asks_for_websocket(request.headers());
+        let mut answered = self.front(client, request).await;
+        if let Ok(response) = &mut answered
+            && may_end
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+            && !headers::says_close(response.headers())
+        {
+            // The guard has stopped to read along: no request may follow.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().append(header::CONNECTION, close);
+        }
+        answered
+    }
+
+    async fn front(
         self,
         client: ClientInfo,
         request: Request<Incoming>,

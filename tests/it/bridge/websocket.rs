@@ -103,6 +103,9 @@ fn the_handshake_is_answered_and_what_is_none_refused() {
         assert_eq!(answer.status, status, "{name}: {value}");
         let version = answer.header("sec-websocket-version");
         assert_eq!(version, (status == 426).then_some("13"));
+        // What asked for a WebSocket is the last of its connection.
+        let said = answer.header("connection").unwrap_or_default();
+        assert_eq!(said.contains("close"), value != "h2c", "{name}: {said}");
     }
     assert_eq!(world.client().send("POST", "/ws", &wish).status, 405);
     world.calls(0);

@@ -68,6 +68,14 @@ pub(in crate::tap) fn says_close(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Whether a WebSocket may come of this request. The guard of the connection reads the same in the bytes.
+pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers.get_all(header::UPGRADE).iter().any(|line| {
+        let mut protocols = line.as_bytes().split(|byte| *byte == b',');
+        protocols.any(|one| one.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    })
+}
+
 /// The value of a header that must not be repeated.
 pub(in crate::tap) fn only<'a>(
     headers: &'a HeaderMap,

@@ -52,6 +52,8 @@ pub(super) struct Heads {
     size: usize,
     lines: usize,
     framing: Framing,
+    /// Behind this message it may be no HTTP: the answer decides.
+    may_end: bool,
     /// A line that began in an earlier piece.
     begun: Vec<u8>,
 }
@@ -64,6 +66,7 @@ impl Heads {
             size: 0,
             lines: 0,
             framing: Framing::default(),
+            may_end: false,
             begun: Vec::new(),
         }
     }
@@ -94,14 +97,14 @@ impl Heads {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= here as u64;
                     if *left == 0 {
-                        self.place = Place::Head;
+                        self.place = self.behind();
                     }
                     rest.get(here..).unwrap_or_default()
                 }
                 Place::Chunked(chunks) => {
                     let here = chunks.feed(rest, |_| {});
                     match chunks {
-                        Chunks::Ended => self.place = Place::Head,
+                        Chunks::Ended => self.place = self.behind(),
                         // The body is refused where it is read.
                         Chunks::Broken => self.place = Place::Unknown,
                         _ => {}
@@ -118,6 +121,15 @@ impl Heads {
             };
         }
         Ok(())
+    }
+
+    /// Where the next message would begin.
+    fn behind(&self) -> Place {
+        if self.may_end {
+            Place::Unknown
+        } else {
+            Place::Head
+        }
     }
 
     /// Reads lines up to the end of the head; gives what follows.
@@ -221,27 +233,27 @@ impl Heads {
             }
             self.framing.chunked = true;
         } else if name.eq_ignore_ascii_case(b"upgrade") {
-            self.framing.websocket = value.eq_ignore_ascii_case(b"websocket");
+            self.framing.websocket |= value
+                .split(|byte| *byte == b',')
+                .any(|one| one.trim_ascii().eq_ignore_ascii_case(b"websocket"));
         }
         Ok(())
     }
 
     fn end(&mut self) -> Result<bool, Refusal> {
         let framing = std::mem::take(&mut self.framing);
+        self.may_end = framing.websocket;
         self.place = match framing {
             Framing {
                 chunked: true,
                 length: Some(_),
                 ..
             } => return Err(Refusal::Length),
-            Framing {
-                websocket: true, ..
-            } => Place::Unknown,
             Framing { chunked: true, .. } => Place::Chunked(Chunks::START),
             Framing {
                 length: None | Some(0),
                 ..
-            } => Place::Head,
+            } => self.behind(),
             Framing {
                 length: Some(length),
                 ..

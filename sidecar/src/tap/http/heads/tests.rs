@@ -43,6 +43,18 @@ fn what_the_client_owes_is_known_however_it_is_cut() {
             "GET / HTTP/1.1\r\nupgrade: websocket\r\n\r\n\x01\r\x02",
             Owed::Nothing,
         ),
+        (
+            "GET / HTTP/1.1\r\nupgrade: x, WebSocket\r\nupgrade: y\r\n\r\n\x01\r\x02",
+            Owed::Nothing,
+        ),
+        (
+            "POST / HTTP/1.1\r\nupgrade: websocket\r\ncontent-length: 3\r\n\r\nab",
+            Owed::Body,
+        ),
+        (
+            "POST / HTTP/1.1\r\nupgrade: websocket\r\ncontent-length: 3\r\n\r\nabc\x01\r\x02",
+            Owed::Nothing,
+        ),
     ] {
         every_cut(text, |found| assert_eq!(found, Ok(owed), "{text:?}"));
     }
