@@ -50,7 +50,7 @@ impl Cell {
             (Way::Bridged, Part::Server) => Transport::Stdio,
             _ => column.transport(),
         };
-        let reference = Sdk::reference(spoken);
+        let reference = Sdk::reference(column.transport());
         let (server, client) = match part {
             Part::Server => (sdk, reference),
             Part::Client => (reference, sdk),

@@ -75,7 +75,7 @@ pub fn one_trace(cell: Cell, mark: &Mark, through: &Through) -> Result<(), Strin
         .iter()
         .find(|span| span.name == "tools/call trace")
         .ok_or("no span of the call of `trace`")?;
-    let expected = if cell.client.compresses(cell.column.transport()) {
+    let expected = if cell.client.compresses(cell.column) {
         mark.traceparent.clone()
     } else {
         format!("00-{}-{}-01", mark.trace_id, span.span_id)

@@ -76,11 +76,12 @@ pub enum Column {
     BridgeLegacy,
     BridgeModern,
     BridgeSse,
+    BridgeWebSocket,
 }
 
 impl Column {
     /// What toolspan carries, in the order of the table: a transport gets its column with its name here.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::StdioLegacy,
         Self::StdioModern,
         Self::HttpLegacy,
@@ -90,6 +91,7 @@ impl Column {
         Self::BridgeLegacy,
         Self::BridgeModern,
         Self::BridgeSse,
+        Self::BridgeWebSocket,
     ];
 
     #[must_use]
@@ -104,6 +106,7 @@ impl Column {
             Self::BridgeLegacy => "HTTP to stdio, legacy",
             Self::BridgeModern => "HTTP to stdio, 2026-07-28",
             Self::BridgeSse => "HTTP+SSE to stdio",
+            Self::BridgeWebSocket => "WebSocket to stdio",
         }
     }
 
@@ -116,7 +119,7 @@ impl Column {
                 Transport::Http
             }
             Self::Sse | Self::BridgeSse => Transport::Sse,
-            Self::WebSocket => Transport::WebSocket,
+            Self::WebSocket | Self::BridgeWebSocket => Transport::WebSocket,
         }
     }
 
@@ -133,7 +136,9 @@ impl Column {
         match self {
             Self::StdioLegacy | Self::StdioModern => Way::Wrapped,
             Self::HttpLegacy | Self::HttpModern | Self::Sse | Self::WebSocket => Way::Proxied,
-            Self::BridgeLegacy | Self::BridgeModern | Self::BridgeSse => Way::Bridged,
+            Self::BridgeLegacy | Self::BridgeModern | Self::BridgeSse | Self::BridgeWebSocket => {
+                Way::Bridged
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::column::{Era, Transport};
+use super::column::{Column, Era, Transport};
 use crate::programs;
 
 /// An SDK, real and pinned.
@@ -93,9 +93,10 @@ impl Sdk {
         }
     }
 
-    /// Whether its client compresses its messages: those are read along, but go on as they are.
-    pub(super) fn compresses(self, transport: Transport) -> bool {
-        self == Self::Python1 && transport == Transport::WebSocket
+    /// Whether its client compresses its messages, where the server agrees: those are read along, but go on as they
+    /// are. In front of a command nobody agrees.
+    pub(super) fn compresses(self, column: Column) -> bool {
+        self == Self::Python1 && column == Column::WebSocket
     }
 
     /// What plays the other part.
