@@ -1,6 +1,9 @@
 //! Takes the end of the process. Gives that open streams go on until the deadline, and probes say so meanwhile.
 //! Never loses a byte of an answer that was read before the end.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use rustix::process::Signal;
 use tests::fleet::Fleet;
 use tests::http_client::HttpClient;
@@ -84,6 +87,26 @@ fn half_a_head_holds_the_end_up_no_more_than_an_idle_connection() {
     for mut client in [first, second] {
         assert!(client.read_to_end().expect("the end").is_empty());
     }
+}
+
+/// The preface of HTTP/2, empty settings, and the beginning of a head of 16 bytes on stream 1.
+const HALF_A_HEAD: &[u8] =
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x10\x01\x04\0\0\0\x01\x82";
+
+#[test]
+fn half_a_head_of_http_2_holds_the_end_up_no_more_than_one_of_http_1() {
+    let (receiver, upstream) = (receiver(), Upstream::start());
+    let top = top(&receiver, "drain_seconds = 600");
+    let fleet = Fleet::start(&(top + &hop("one", &upstream, "")));
+    let mut client = TcpStream::connect(fleet.hop("one")).expect("the hop listens");
+    client.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    client.write_all(HALF_A_HEAD).expect("it is read");
+    let mut settings = [0; 9];
+    client.read_exact(&mut settings).expect("it speaks HTTP/2");
+    let (_, log) = fleet.stop();
+    log.assert_none_at("WARN");
+    let mut goodbye = Vec::new();
+    client.read_to_end(&mut goodbye).expect("the end");
 }
 
 #[test]

@@ -219,7 +219,11 @@ async fn serve_two(opened: Opened, client: &ClientInfo, hop: Service) {
     let bounds = hop.doors.borrow().bounds;
     let max_header_bytes = u32::try_from(bounds.max_header_bytes).unwrap_or(u32::MAX);
     let (conversations, mut stop) = (Conversations::new(hop.fronts, true), hop.stop);
-    let service = service_fn(|request| conversations.current().answer(client.clone(), request));
+    let asked = AtomicBool::new(false);
+    let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
+        conversations.current().answer(client.clone(), request)
+    });
     let serving = http2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(limits::MAX_STREAMS)
         .initial_stream_window_size(limits::STREAM_WINDOW)
@@ -233,7 +237,12 @@ async fn serve_two(opened: Opened, client: &ClientInfo, hop: Service) {
         done = serving.as_mut() => done,
         () = stopped(&mut stop) => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            match timeout(REST_OF_HEAD, serving.as_mut()).await {
+                Ok(done) => done,
+                // Who has not even asked need not say that it has heard of the end.
+                Err(_) if !asked.load(Ordering::Relaxed) => Ok(()),
+                Err(_) => serving.await,
+            }
         }
     });
 }
