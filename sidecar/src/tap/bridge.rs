@@ -126,7 +126,7 @@ impl Bridge {
             }
         } else if path == SSE_PATH {
             match parts.method {
-                Method::GET => sse::get(&self, &client, &parts),
+                Method::GET => sse::get(&self, &client, &parts).await,
                 _ => Ok(method_not_allowed("GET")),
             }
         } else if path == MESSAGE_PATH {

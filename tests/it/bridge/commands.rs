@@ -6,6 +6,8 @@ use tests::fleet::Fleet;
 use super::modern::{modern, tool};
 use super::*;
 
+const INITIALIZED: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
+
 /// A hop of the scripted child, with the last argument of its command.
 fn hop(otlp: &Receiver, mark: &str, more: &str) -> String {
     let (python, script) = (
@@ -93,32 +95,74 @@ fn without_room_for_a_changed_command_the_old_one_serves_while_it_must_run() {
 }
 
 /// Answers the first request, notes the end of its input, and takes its time to end.
-const SLOW_TO_END: &str = r#"read -r line; echo '{"jsonrpc":"2.0","id":1,"result":{"content":[]}}'
+const SLOW_TO_END: &str = r#"read -r line; printf '%s\n' "$ANSWER"
     read -r line; echo ended >> "$NOTES"; exec sleep 600"#;
+
+/// A bridge that has one place, for a child that is soon idle and slow to end.
+struct OnePlace {
+    _otlp: Receiver,
+    folder: tempfile::TempDir,
+    proxy: Proxy,
+}
+
+impl OnePlace {
+    fn start(answer: &str) -> Self {
+        let otlp = Receiver::start(Mode::Accept);
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let notes = folder.path().join("notes");
+        let env = [
+            ("ANSWER", answer),
+            ("NOTES", argument(&notes)),
+            ("TOOLSPAN_SESSION_IDLE_SECONDS", "1"),
+            ("TOOLSPAN_MAX_SESSIONS", "1"),
+        ];
+        let options = ["--otlp-endpoint", &otlp.grpc_url()];
+        let proxy = Proxy::serving(&["sh", "-c", SLOW_TO_END], &options, &env);
+        Self {
+            _otlp: otlp,
+            folder,
+            proxy,
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::to(self.proxy.address())
+    }
+
+    fn wait_for_the_end_of_input(&self) {
+        eventually("a child that is about to end", PATIENCE, || {
+            self.folder.path().join("notes").exists().then_some(())
+        });
+    }
+
+    fn stop(self) {
+        let (_, log) = self.proxy.stop_and_keep_log();
+        log.assert_none_at("WARN");
+    }
+}
 
 #[test]
 fn a_request_that_comes_while_its_idle_child_ends_gets_another() {
-    let otlp = Receiver::start(Mode::Accept);
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    let notes = folder.path().join("notes");
-    let env = [
-        ("NOTES", argument(&notes)),
-        ("TOOLSPAN_SESSION_IDLE_SECONDS", "1"),
-        ("TOOLSPAN_MAX_SESSIONS", "1"),
-    ];
-    let options = ["--otlp-endpoint", &otlp.grpc_url()];
-    let proxy = Proxy::serving(&["sh", "-c", SLOW_TO_END], &options, &env);
+    let world = OnePlace::start(r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#);
     let call = || {
-        let client = Client::to(proxy.address()).with("mcp-protocol-version", "2026-07-28");
+        let client = world.client().with("mcp-protocol-version", "2026-07-28");
         let client = client.with("mcp-method", "tools/call");
         let answer = client.with("mcp-name", "t").post(&tool(&json!("a"), "t"));
         assert_eq!(answer.status, 200, "{}", answer.text());
     };
     call();
-    eventually("a child that is about to end", PATIENCE, || {
-        notes.exists().then_some(())
-    });
+    world.wait_for_the_end_of_input();
     call();
-    let (_, log) = proxy.stop_and_keep_log();
-    log.assert_none_at("WARN");
+    world.stop();
+}
+
+#[test]
+fn a_session_begins_while_the_child_of_one_that_was_idle_ends() {
+    let world = OnePlace::start(INITIALIZED);
+    let mut idle = world.client().initialize("2025-06-18");
+    world.wait_for_the_end_of_input();
+    let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    assert_eq!(idle.post(list).status, 404);
+    world.client().initialize("2025-06-18");
+    world.stop();
 }

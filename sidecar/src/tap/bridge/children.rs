@@ -71,11 +71,16 @@ impl NoChild {
 
 impl Bridge {
     /// Starts a child and a legacy session for it.
-    pub(super) fn begin(
+    pub(super) async fn begin(
         self: &Arc<Self>,
         wire: Wire,
         holder: Holder,
     ) -> Result<Arc<Session>, NoChild> {
+        self.when_there_is_room(|| self.begin_now(wire, holder.clone()))
+            .await
+    }
+
+    fn begin_now(self: &Arc<Self>, wire: Wire, holder: Holder) -> Result<Arc<Session>, NoChild> {
         let mut places = lock(&self.places);
         self.check_room(&mut places)?;
         let (child, running) = self.start_child(&self.rules())?;

@@ -140,7 +140,12 @@ impl Session {
     /// The same for a message that was read since.
     pub fn claims(&self, tenant: &Claim) -> bool {
         let mut state = self.lock();
-        state.ended.is_none() && state.holder.claims(tenant)
+        let admitted = state.ended.is_none() && state.holder.claims(tenant);
+        if admitted {
+            // Its body may have taken longer than the session may be idle.
+            state.used = clock::instant();
+        }
+        admitted
     }
 
     /// Where the messages of the client belong.

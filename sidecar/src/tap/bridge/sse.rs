@@ -20,14 +20,14 @@ use crate::tap::http::ClientInfo;
 const PARAMETER: &str = "sessionId";
 
 /// A GET: a session begins, and its stream with the place to POST to.
-pub(super) fn get(
+pub(super) async fn get(
     bridge: &Arc<Bridge>,
     client: &ClientInfo,
     parts: &Parts,
 ) -> Result<Answer, Refusal> {
     check::wishes_events(&parts.headers)?;
     let whose = holder(bridge, client, &parts.headers, None);
-    let session = match bridge.begin(Wire::Sse, whose) {
+    let session = match bridge.begin(Wire::Sse, whose).await {
         Ok(session) => session,
         Err(error) => return Ok(error.answer()),
     };

@@ -153,7 +153,7 @@ async fn begin(
     }
     let first = posted.scanner.messages().next();
     let whose = holder(bridge, client, &parts.headers, first.as_ref());
-    let session = match bridge.begin(Wire::Streamable, whose) {
+    let session = match bridge.begin(Wire::Streamable, whose).await {
         Ok(session) => session,
         Err(error) => return Ok(error.answer()),
     };

@@ -1,16 +1,23 @@
-//! Takes children that start and are gone. Gives how many there are, and the word that there is one less.
+//! Takes children that start and are gone. Gives how many there are, and a place to who waits for the next that is gone.
 //! Never takes a child for gone while anything of it is left.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+
+use super::NoChild;
+use crate::tap::bridge::{Bridge, lock};
+
+/// How long a request may wait for the place of a child that is ending: no child takes longer.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// The places of all children, those that are ending included.
 #[derive(Debug, Default)]
 pub(in crate::tap::bridge) struct Room {
     taken: AtomicUsize,
-    pub(super) freed: Notify,
+    freed: Notify,
 }
 
 /// Held as long as anything of a child is left.
@@ -31,5 +38,38 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::AcqRel);
         self.0.freed.notify_waiters();
+    }
+}
+
+impl Bridge {
+    /// Starts a child, which waits for a place as long as another is ending.
+    pub(super) async fn when_there_is_room<T>(
+        &self,
+        start: impl Fn() -> Result<T, NoChild>,
+    ) -> Result<T, NoChild> {
+        let started = async {
+            loop {
+                let mut freed = std::pin::pin!(self.room.freed.notified());
+                // From now on no word of a free place is missed.
+                freed.as_mut().enable();
+                match start() {
+                    Err(NoChild::Full { .. }) if self.is_one_ending() => freed.await,
+                    started => return started,
+                }
+            }
+        };
+        let started = tokio::time::timeout(ENDING, started).await;
+        started.unwrap_or_else(|_| start())
+    }
+
+    /// Whether a place will be free soon: not all children are somebody's.
+    fn is_one_ending(&self) -> bool {
+        let places = lock(&self.places);
+        let sessions = places.sessions.values();
+        let shared = places.callers.values().chain(&places.retired);
+        let owned = places.connections.len()
+            + sessions.filter(|session| session.ended().is_none()).count()
+            + shared.filter(|shared| !shared.is_ending()).count();
+        self.room.taken() > owned
     }
 }

@@ -3,35 +3,19 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::NoChild;
 use crate::tap::bridge::caller::Caller;
 use crate::tap::bridge::modern::{InUse, Shared};
 use crate::tap::bridge::{Bridge, lock};
 
-/// How long a request may wait for the place of a child that is ending: no child takes longer.
-const ENDING: Duration = Duration::from_secs(10);
-
 impl Bridge {
-    /// The child of a caller, which is started where there is none. Waits for a place as long as a child is ending.
+    /// The child of a caller, which is started where there is none.
     pub(in crate::tap::bridge) async fn share(
         self: &Arc<Self>,
         caller: &Caller,
     ) -> Result<InUse, NoChild> {
-        let shared = async {
-            loop {
-                let mut freed = std::pin::pin!(self.room.freed.notified());
-                // From now on no word of a free place is missed.
-                freed.as_mut().enable();
-                match self.share_now(caller) {
-                    Err(NoChild::Full { .. }) if self.is_one_ending() => freed.await,
-                    shared => return shared,
-                }
-            }
-        };
-        let shared = tokio::time::timeout(ENDING, shared).await;
-        shared.unwrap_or_else(|_| self.share_now(caller))
+        self.when_there_is_room(|| self.share_now(caller)).await
     }
 
     fn share_now(self: &Arc<Self>, caller: &Caller) -> Result<InUse, NoChild> {
@@ -53,17 +37,6 @@ impl Bridge {
         self.run(&mut places, running, shared);
         // The lock is not given back yet, so nobody can have ended it.
         in_use.ok_or(NoChild::Ending)
-    }
-
-    /// Whether a place will be free soon: not all children are somebody's.
-    fn is_one_ending(&self) -> bool {
-        let places = lock(&self.places);
-        let sessions = places.sessions.values();
-        let shared = places.callers.values().chain(&places.retired);
-        let owned = places.connections.len()
-            + sessions.filter(|session| session.ended().is_none()).count()
-            + shared.filter(|shared| !shared.is_ending()).count();
-        self.room.taken() > owned
     }
 
     /// Children of callers whose command is another by now serve no new request.
