@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::id::Id;
 use super::text::unescape;
 
 /// A field of a message that is worth knowing. With duplicate keys the last one counts,
@@ -79,23 +80,6 @@ pub(crate) struct Field {
     pub cut: bool,
 }
 
-/// The id of a request: `1` is not `"1"`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Id {
-    Number(Box<str>),
-    String(Box<str>),
-}
-
-impl Id {
-    /// The text that `jsonrpc.request.id` shows.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Number(text) | Self::String(text) => text,
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Request,
@@ -154,10 +138,35 @@ impl<'a> Message<'a> {
             return None;
         }
         match field.shape {
-            Shape::String => Some(Id::String(unescape(self.kept(field)).into())),
-            Shape::Number => Some(Id::Number(String::from_utf8_lossy(self.kept(field)).into())),
+            Shape::String => Some(Id::string(self.kept(field))),
+            Shape::Number => Some(Id::number(self.kept(field))),
             _ => None,
         }
+    }
+
+    /// The same, however long it is, out of the bytes that were scanned.
+    #[must_use]
+    pub fn id_out_of(&self, bytes: &[u8], slot: Slot) -> Option<Id> {
+        let field = self.field(slot);
+        if !field.cut {
+            return self.id_in(slot);
+        }
+        let (start, end) = (field.start.try_into().ok()?, field.end.try_into().ok()?);
+        let raw: &[u8] = bytes.get(start..end)?;
+        match field.shape {
+            Shape::String => Some(Id::string(raw.get(1..raw.len().checked_sub(1)?)?)),
+            Shape::Number => Some(Id::number(raw)),
+            _ => None,
+        }
+    }
+
+    /// It is an error that does not say what it answers: its id is `null` or missing, as where a request could not be
+    /// read at all.
+    #[must_use]
+    pub fn is_nameless_error(&self) -> bool {
+        self.kind() == Kind::Response
+            && self.is_error()
+            && matches!(self.shape(Slot::Id), Shape::Null | Shape::Absent)
     }
 
     #[must_use]

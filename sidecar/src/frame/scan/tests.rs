@@ -1,4 +1,5 @@
-use super::super::message::{Id, Kind};
+use super::super::id::Id;
+use super::super::message::Kind;
 use super::*;
 use proptest::prelude::*;
 
