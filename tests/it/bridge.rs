@@ -10,9 +10,10 @@ use tests::http_wire::Head;
 use tests::otlp::{Mode, Receiver, Span};
 use tests::process::{PATIENCE, eventually, is_alive};
 use tests::programs;
-use tests::sidecar::{Proxy, argument};
+use tests::sidecar::{Proxy, Summary, argument};
 
 mod access;
+mod answers;
 mod commands;
 mod legacy;
 mod life;
@@ -46,12 +47,16 @@ impl World {
 
     /// Ends it; gives the spans of its calls, after a look at its ledger.
     fn calls(self, count: usize) -> Vec<Span> {
+        self.calls_and_ledger(count).0
+    }
+
+    fn calls_and_ledger(self, count: usize) -> (Vec<Span>, Summary) {
         let spans = self.otlp.wait_for_calls(count);
         let (summary, log) = self.proxy.stop_and_keep_log();
         log.assert_none_at("ERROR");
         summary.assert_conserved();
         assert_eq!(summary.count("calls_seen"), count as u64);
-        spans
+        (spans, summary)
     }
 }
 

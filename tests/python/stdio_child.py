@@ -8,9 +8,11 @@ A `tools/call` says by its name what happens:
     ask         ask the client (`sampling/createMessage`), answer with what it says
     hold        no answer, but one notification if there is a token; a cancel of it is noted
     cancelled   answer with the notes of the cancels so far
+    refused     answer with the errors that our own requests were answered with
     pid         answer with this process's id
     exit        end without an answer
     big         answer with a text of `arguments.bytes` bytes
+    say         write `arguments.lines` as they are, with the request's id for `{id}` and `arguments.bytes` letters for `{pad}`
     flood       `arguments.count` notifications of 64 KiB under the request's token, then the answer
 `subscriptions/listen` is acknowledged and stays open; `change` tells every listener that the tools have changed.
 Whatever else is a request is answered with its method.
@@ -20,7 +22,7 @@ import json
 import os
 import sys
 
-listening, cancelled, asked = [], [], {}
+listening, cancelled, asked, refused = [], [], {}, []
 
 
 def say(message):
@@ -62,12 +64,19 @@ def call(message, line):
                 notify("notifications/progress", {"progressToken": token, "progress": 1})
         case "cancelled":
             answer(request_id, {"cancelled": cancelled})
+        case "refused":
+            answer(request_id, {"refused": refused})
         case "pid":
             answer(request_id, {"pid": os.getpid()})
         case "exit":
             os._exit(3)
         case "big":
             answer(request_id, {"text": "x" * arguments["bytes"]})
+        case "say":
+            for text in arguments["lines"]:
+                text = text.replace("{id}", json.dumps(request_id)).replace("{pad}", "x" * arguments.get("bytes", 0))
+                sys.stdout.write(text + "\n")
+            sys.stdout.flush()
         case "flood":
             for i in range(arguments["count"]):
                 notify("notifications/progress", {"progressToken": token, "progress": i, "message": "x" * 65536})
@@ -83,7 +92,9 @@ def call(message, line):
 def hear(line):
     message = json.loads(line)
     method, request_id = message.get("method"), message.get("id")
-    if method is None:
+    if method is None and "error" in message:
+        refused.append(message)
+    elif method is None:
         answer(asked.pop(request_id), {"said": message.get("result")})
     elif method == "notifications/cancelled":
         cancelled.append(message["params"]["requestId"])

@@ -20,6 +20,7 @@ mod check;
 mod child;
 mod children;
 mod events;
+mod heard;
 mod history;
 mod ids;
 mod legacy;

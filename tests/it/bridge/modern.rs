@@ -18,7 +18,7 @@ pub(super) fn tool(id: &Value, name: &str) -> String {
 }
 
 impl World {
-    fn caller(&self, tool: &str) -> Client {
+    pub(super) fn caller(&self, tool: &str) -> Client {
         let client = self.client();
         let client = client.with("mcp-protocol-version", "2026-07-28");
         client

@@ -1,6 +1,5 @@
 //! Takes clients of WebSocket. Gives each its own child, every message as a frame, and every end with its reason.
 
-use tests::sidecar::Summary;
 use tests::splice;
 use tests::websocket::{CLOSE, End, Frame, TEXT};
 
@@ -11,7 +10,7 @@ const PONG: u8 = 10;
 const GOING_AWAY: u16 = 1001;
 
 impl World {
-    fn websocket(&self, headers: &[(&str, &str)]) -> End {
+    pub(super) fn websocket(&self, headers: &[(&str, &str)]) -> End {
         connect(&self.proxy, headers)
     }
 }
@@ -23,7 +22,7 @@ fn connect(proxy: &Proxy, headers: &[(&str, &str)]) -> End {
     end
 }
 
-fn say(end: &mut End, text: &str) {
+pub(super) fn say(end: &mut End, text: &str) {
     end.send(&Frame::of_client(TEXT, text)).expect("it is read");
 }
 
@@ -33,7 +32,7 @@ fn frame(end: &mut End) -> Frame {
     frame
 }
 
-fn hear(end: &mut End) -> Value {
+pub(super) fn hear(end: &mut End) -> Value {
     let frame = frame(end);
     assert_eq!(frame.opcode, TEXT, "{frame:?}");
     serde_json::from_slice(&frame.payload).expect("a message")
@@ -45,7 +44,7 @@ fn ask(end: &mut End, name: &str) -> Value {
 }
 
 /// The code of the close frame that comes now, and the end behind it.
-fn code(end: &mut End) -> Option<u16> {
+pub(super) fn code(end: &mut End) -> Option<u16> {
     let frame = frame(end);
     assert_eq!(frame.opcode, CLOSE, "{frame:?}");
     assert_eq!(end.receive().expect("the end"), None);

@@ -1,33 +1,36 @@
 //! Takes a command and whoever hears it. Gives a running child behind a guard: lines go in, lines come out.
 //! Never leaves a process behind, never holds more than one line of the child, never loses the order of lines.
 
+mod lines;
+
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
 use crate::tap::stdio::guard::{self, Control, Exit, Guard};
+use lines::{Line, Lines};
+
+pub(super) use lines::Skipped;
 
 /// Lines that may wait for a child that does not read.
 const WAITING_LINES: usize = 16;
 /// How long a child may take to end by itself once its input has ended.
 const GRACE: Duration = Duration::from_secs(2);
-/// How much is read at a time.
-const READ_SIZE: usize = 64 * 1024;
 
 /// Whoever hears what a child says.
 pub(super) trait Hearer: Send + Sync + 'static {
     /// One line without its end. The child is not read on before this is done: back-pressure.
     fn line(self: &Arc<Self>, line: Bytes) -> impl Future<Output = ()> + Send;
-    /// A line that was longer than what may be held; its beginning.
-    fn too_long(self: &Arc<Self>, beginning: &[u8]);
+    /// A line that was longer than what may be held, at its end.
+    fn too_long(self: &Arc<Self>, skipped: Skipped);
     /// The child has ended, and with it everything below it.
     fn ended(self: &Arc<Self>, exit: Exit);
 }
@@ -206,82 +209,8 @@ async fn read<H: Hearer>(mut stdout: pipe::Receiver, hearer: &Arc<H>, max_line: 
         while let Some(line) = lines.next() {
             match line {
                 Line::Whole(line) => hearer.line(line).await,
-                Line::TooLong(beginning) => hearer.too_long(&beginning),
+                Line::TooLong(skipped) => hearer.too_long(skipped),
             }
         }
     }
 }
-
-/// A stream of lines. One that is too long is skipped, but for its beginning.
-#[derive(Debug)]
-struct Lines {
-    buffer: BytesMut,
-    /// Bytes of the buffer that hold no line end.
-    searched: usize,
-    /// The rest of the line is passed over.
-    skipping: bool,
-    max: usize,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Line {
-    Whole(Bytes),
-    TooLong(Bytes),
-}
-
-impl Lines {
-    fn new(max: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            searched: 0,
-            skipping: false,
-            max,
-        }
-    }
-
-    fn space(&mut self) -> &mut BytesMut {
-        self.buffer.reserve(READ_SIZE);
-        &mut self.buffer
-    }
-
-    fn next(&mut self) -> Option<Line> {
-        loop {
-            let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
-            let Some(end) = memchr::memchr(b'\n', unsearched) else {
-                return self.unfinished();
-            };
-            let line = self.buffer.split_to(self.searched + end + 1).freeze();
-            self.searched = 0;
-            if std::mem::take(&mut self.skipping) {
-                continue;
-            }
-            if line.len() > self.max {
-                return Some(Line::TooLong(line));
-            }
-            let text = line.slice(..line.len() - 1);
-            let text = match text.last() {
-                Some(b'\r') => text.slice(..text.len() - 1),
-                _ => text,
-            };
-            if !text.iter().all(u8::is_ascii_whitespace) {
-                return Some(Line::Whole(text));
-            }
-        }
-    }
-
-    fn unfinished(&mut self) -> Option<Line> {
-        self.searched = self.buffer.len();
-        if self.skipping {
-            self.buffer.clear();
-            self.searched = 0;
-        } else if self.buffer.len() > self.max {
-            self.skipping = true;
-            self.searched = 0;
-            return Some(Line::TooLong(self.buffer.split().freeze()));
-        }
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests;

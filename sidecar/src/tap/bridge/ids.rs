@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 
-use super::lines::range;
+use super::lines::{place, range};
 use crate::frame::line::Edit;
-use crate::frame::{Id, Kind, Message, Slot};
+use crate::frame::{Id, Kind, Message, Shape, Slot};
 
 /// The names that a client gave, as it wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub(super) fn number(message: &Message<'_>, body: &Bytes, number: u64) -> (Names
     let mut edits = Vec::with_capacity(2);
     let mut take = |slot: Slot| {
         let at = range(message, slot);
-        let name = body.slice(at.clone());
+        // A copy: a slice would keep the whole body for as long as the request is open.
+        let name = Bytes::copy_from_slice(body.get(at.clone()).unwrap_or_default());
         edits.push(Edit {
             at,
             with: number.to_string().into_bytes(),
@@ -49,6 +50,8 @@ pub(super) enum Belongs {
     Ends(u64),
     /// A notification that names nothing.
     Unnamed,
+    /// An error that names nothing.
+    NamelessError,
     /// The newest protocol has no such message.
     Nowhere,
 }
@@ -57,6 +60,7 @@ pub(super) enum Belongs {
 pub(super) fn belongs(message: &Message<'_>) -> Belongs {
     let named = |slot| message.id_in(slot).as_ref().and_then(read);
     match message.kind() {
+        Kind::Response if message.is_nameless_error() => Belongs::NamelessError,
         Kind::Response => named(Slot::Id).map_or(Belongs::Nowhere, Belongs::Answer),
         Kind::Notification => {
             if message.text(Slot::Method).as_deref() == Some("notifications/cancelled") {
@@ -89,8 +93,27 @@ pub(super) fn restore(message: &Message<'_>, number: u64, names: &Names) -> Vec<
             })
         })
         .collect();
+    if message.is_nameless_error() {
+        edits.push(name_error(message, names));
+    }
     edits.sort_by_key(|edit| edit.at.start);
     edits
+}
+
+/// Says whose an error is that did not.
+fn name_error(message: &Message<'_>, names: &Names) -> Edit {
+    if message.shape(Slot::Id) == Shape::Null {
+        return Edit {
+            at: range(message, Slot::Id),
+            with: names.id.to_vec(),
+        };
+    }
+    let behind_brace = place(message).start + 1;
+    Edit {
+        at: behind_brace..behind_brace,
+        // Something follows: the error.
+        with: [b"\"id\":", &names.id[..], b","].concat(),
+    }
 }
 
 /// Some servers write a number back as a string.

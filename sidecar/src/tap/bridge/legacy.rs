@@ -18,7 +18,7 @@ use super::caller::{Claim, Holder};
 use super::child::{Child, Gone};
 use super::events::{EventBody, EventId, Finish, Outlet, Owner, Pace, event, priming};
 use super::history::History;
-use super::request::Place;
+use super::request::{Place, Posted};
 use super::routes::{Routes, STANDALONE};
 use crate::clock;
 use crate::counters::Counters;
@@ -175,13 +175,13 @@ impl Session {
     }
 
     /// Opens a stream for the requests of a POST, before they are sent.
-    pub fn open_stream(self: &Arc<Self>, scanner: &Scanner) -> EventBody {
+    pub fn open_stream(self: &Arc<Self>, posted: &Posted) -> EventBody {
         let mut state = self.lock();
         state.used = clock::instant();
         state.last_stream += 1;
         let stream = state.last_stream;
-        for message in requests(scanner) {
-            let over = state.routes.open(&message, stream);
+        for message in requests(&posted.scanner) {
+            let over = state.routes.open(&message, &posted.body, stream);
             let over = over.and_then(|over| state.streams.remove(&over));
             if let Some(outlet) = over {
                 outlet.finish(Finish::Done);
@@ -198,11 +198,11 @@ impl Session {
     }
 
     /// Notes the requests of a client whose answers all go to one stream.
-    pub fn open_requests(&self, scanner: &Scanner) {
+    pub fn open_requests(&self, posted: &Posted) {
         let mut state = self.lock();
         state.used = clock::instant();
-        for message in requests(scanner) {
-            state.routes.open(&message, STANDALONE);
+        for message in requests(&posted.scanner) {
+            state.routes.open(&message, &posted.body, STANDALONE);
         }
     }
 
@@ -246,14 +246,14 @@ impl Session {
     }
 
     /// The client waits no more for what these notifications cancel.
-    pub fn cancel(&self, scanner: &Scanner) {
-        let cancels = scanner.messages().filter(|message| {
+    pub fn cancel(&self, posted: &Posted) {
+        let cancels = posted.scanner.messages().filter(|message| {
             message.kind() == Kind::Notification
                 && message.text(Slot::Method).as_deref() == Some("notifications/cancelled")
         });
-        for id in cancels.filter_map(|message| message.id_in(Slot::ParamsRequestId)) {
+        for message in cancels {
             let mut state = self.lock();
-            let Some(stream) = state.routes.cancel(&id) else {
+            let Some(stream) = state.routes.cancel(&message, &posted.body) else {
                 continue;
             };
             let outlet = state.streams.get(&stream);

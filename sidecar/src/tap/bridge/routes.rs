@@ -2,28 +2,49 @@
 //! Never names two streams for one message; what belongs to no request is for the session's standalone stream.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 
 use crate::frame::{Id, Kind, Message, Slot};
 
 /// The stream that a client opens with GET.
 pub(super) const STANDALONE: u64 = 0;
+/// A name whose text is longer is remembered by its hash.
+const LONGEST_NAME: usize = 256;
 
 /// The open requests of a session.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    open: HashMap<Id, Open>,
+    open: HashMap<Name, Open>,
     /// Requests by the token they want progress with.
-    tokens: HashMap<Id, Id>,
+    tokens: HashMap<Name, Name>,
     opened: u64,
+    /// Key the hashes of long names, so that nobody can make two that are alike.
+    keys: [RandomState; 2],
+}
+
+/// An id or a token, by its value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Name {
+    Short(Id),
+    Long([u64; 2]),
 }
 
 #[derive(Debug)]
 struct Open {
     stream: u64,
-    token: Option<Id>,
+    token: Option<Name>,
     /// Later requests have higher numbers.
     number: u64,
     cancelled: bool,
+}
+
+/// The request that an answer ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// None where the id is so long that no call was opened under it.
+    pub id: Option<Id>,
+    pub closed: Closed,
 }
 
 /// What the end of a request means for its stream.
@@ -35,13 +56,14 @@ pub(super) struct Closed {
 }
 
 impl Routes {
-    /// Opens a request. Gives a stream that is over by it: that of an older request with the same id, if it has no other.
-    pub fn open(&mut self, message: &Message<'_>, stream: u64) -> Option<u64> {
-        let id = message.id()?;
-        let older = self.close(&id);
-        let token = message.id_in(Slot::MetaProgressToken);
+    /// Opens a request of a body. Gives a stream that is over by it: that of an older request with the same id, if it
+    /// has no other.
+    pub fn open(&mut self, message: &Message<'_>, body: &[u8], stream: u64) -> Option<u64> {
+        let name = self.name(message, body, Slot::Id)?;
+        let older = self.close(&name);
+        let token = self.name(message, body, Slot::MetaProgressToken);
         if let Some(token) = &token {
-            self.tokens.insert(token.clone(), id.clone());
+            self.tokens.insert(token.clone(), name.clone());
         }
         self.opened += 1;
         let open = Open {
@@ -50,14 +72,16 @@ impl Routes {
             number: self.opened,
             cancelled: false,
         };
-        self.open.insert(id, open);
+        self.open.insert(name, open);
         let older = older.filter(|older| older.last && older.stream != stream);
         older.map(|older| older.stream)
     }
 
-    /// The client does not wait for the answer any more, which may come all the same. Gives its stream.
-    pub fn cancel(&mut self, id: &Id) -> Option<u64> {
-        let open = self.open.get_mut(id)?;
+    /// The client does not wait any more for the answer to what it cancels here, which may come all the same. Gives
+    /// its stream.
+    pub fn cancel(&mut self, message: &Message<'_>, body: &[u8]) -> Option<u64> {
+        let name = self.name(message, body, Slot::ParamsRequestId)?;
+        let open = self.open.get_mut(&name)?;
         open.cancelled = true;
         Some(open.stream)
     }
@@ -67,14 +91,29 @@ impl Routes {
         let cancelled = |open: &Open| open.stream == stream && open.cancelled;
         self.open.retain(|_, open| !cancelled(open));
         let open = &self.open;
-        self.tokens.retain(|_, id| open.contains_key(id));
+        self.tokens.retain(|_, name| open.contains_key(name));
         !self.open.values().any(|open| open.stream == stream)
     }
 
-    pub fn close(&mut self, id: &Id) -> Option<Closed> {
-        let Open { stream, token, .. } = self.open.remove(id)?;
+    /// Ends the request that a response answers; `line` is empty where the response was not held. An error without an
+    /// id can only mean the request that is open, if there is no other.
+    pub fn answer(&mut self, message: &Message<'_>, line: &[u8]) -> Option<Answered> {
+        let name = match message.is_nameless_error() {
+            true => self.only()?,
+            false => self.name(message, line, Slot::Id)?,
+        };
+        let closed = self.close(&name)?;
+        let id = match name {
+            Name::Short(id) => Some(id),
+            Name::Long(_) => None,
+        };
+        Some(Answered { id, closed })
+    }
+
+    fn close(&mut self, name: &Name) -> Option<Closed> {
+        let Open { stream, token, .. } = self.open.remove(name)?;
         if let Some(token) = token
-            && self.tokens.get(&token) == Some(id)
+            && self.tokens.get(&token) == Some(name)
         {
             self.tokens.remove(&token);
         }
@@ -82,22 +121,30 @@ impl Routes {
         Some(Closed { stream, last })
     }
 
-    /// The id of the one open request; none when there are more.
-    pub fn only(&self) -> Option<Id> {
+    /// The one open request; none when there are more.
+    fn only(&self) -> Option<Name> {
         let mut open = self.open.keys();
         open.next().filter(|_| self.open.len() == 1).cloned()
+    }
+
+    fn name(&self, message: &Message<'_>, bytes: &[u8], slot: Slot) -> Option<Name> {
+        let id = message.id_out_of(bytes, slot)?;
+        Some(match id.text().len() {
+            0..=LONGEST_NAME => Name::Short(id),
+            _ => Name::Long(self.keys.each_ref().map(|key| key.hash_one(&id))),
+        })
     }
 
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// The stream for a request or notification of the child.
-    pub fn stream_for(&self, message: &Message<'_>, standalone_is_open: bool) -> u64 {
-        let progress = message
-            .id_in(Slot::ParamsProgressToken)
+    /// The stream for a request or notification of the child, which stands in a line.
+    pub fn stream_for(&self, message: &Message<'_>, line: &[u8], standalone_is_open: bool) -> u64 {
+        let progress = self
+            .name(message, line, Slot::ParamsProgressToken)
             .and_then(|token| self.tokens.get(&token))
-            .and_then(|id| self.open.get(id));
+            .and_then(|name| self.open.get(name));
         if let Some(open) = progress {
             return open.stream;
         }

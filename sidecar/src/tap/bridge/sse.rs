@@ -72,8 +72,8 @@ pub(super) async fn post(
         &posted,
         session.place(),
     );
-    session.cancel(&posted.scanner);
-    session.open_requests(&posted.scanner);
+    session.cancel(&posted);
+    session.open_requests(&posted);
     if send(&session, &posted, &observed).await.is_err() {
         session.over().await;
         return Ok(gone(bridge, session.ended()));

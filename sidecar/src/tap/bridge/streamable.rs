@@ -60,8 +60,8 @@ pub(super) async fn post(
         &posted,
         session.place(),
     );
-    session.cancel(&posted.scanner);
-    let stream = requests.then(|| session.open_stream(&posted.scanner));
+    session.cancel(&posted);
+    let stream = requests.then(|| session.open_stream(&posted));
     if send(&session, &posted, &observed).await.is_err() {
         session.over().await;
         return Ok(gone(bridge, session.ended()));
@@ -166,7 +166,7 @@ async fn begin(
         session.place(),
     );
     let answered = session.await_initialize();
-    let stream = session.open_stream(&posted.scanner);
+    let stream = session.open_stream(&posted);
     // That the child is gone is told by the end of the session, which knows why.
     let _ = send(&session, &posted, &observed).await;
     match answered.await {

@@ -77,12 +77,33 @@ fn a_subscription_is_named_by_its_request() {
 }
 
 #[test]
+fn an_error_that_names_nothing_gets_the_name_of_its_request() {
+    let (_, names) = numbered(r#"{"id":"a\u0062","method":"m"}"#, 3);
+    for (line, expected) in [
+        (
+            r#"{"error":{"code":1}, "id": null }"#,
+            r#"{"error":{"code":1}, "id": "a\u0062" }"#,
+        ),
+        (
+            r#" { "error":{"code":1}}"#,
+            r#" {"id":"a\u0062", "error":{"code":1}}"#,
+        ),
+    ] {
+        assert_eq!(restored(line, 3, &names), expected);
+    }
+}
+
+#[test]
 fn a_message_of_the_child_says_where_it_belongs() {
     for (line, belongs) in [
         (r#"{"id":4,"result":{}}"#, Belongs::Answer(4)),
         (r#"{"id":4,"error":{"code":-1}}"#, Belongs::Answer(4)),
         (r#"{"id":"x","result":{}}"#, Belongs::Nowhere),
-        (r#"{"error":{"code":-1}}"#, Belongs::Nowhere),
+        (r#"{"error":{"code":-1}}"#, Belongs::NamelessError),
+        (r#"{"id":null,"error":{"code":-1}}"#, Belongs::NamelessError),
+        (r#"{"id":{},"error":{"code":-1}}"#, Belongs::Nowhere),
+        (r#"{"id":null,"result":{}}"#, Belongs::Nowhere),
+        (r#"{"id":4.0,"result":{}}"#, Belongs::Answer(4)),
         (
             r#"{"method":"notifications/progress","params":{"progressToken":4}}"#,
             Belongs::Within(4),

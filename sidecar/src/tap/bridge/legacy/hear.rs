@@ -15,23 +15,25 @@ use crate::frame::{Id, Kind, Message, Scanner, Slot};
 use crate::record::Outcome;
 use crate::session::{Arrival, Direction, Key};
 use crate::tap::bridge::Bridge;
-use crate::tap::bridge::child::Hearer;
+use crate::tap::bridge::child::{Hearer, Skipped};
 use crate::tap::bridge::events::{Finish, Pushed, event};
+use crate::tap::bridge::heard::{Heard, hear, refusals, skip};
 use crate::tap::bridge::legacy::Wire;
-use crate::tap::bridge::lines::{pieces, scan, without_returns};
-use crate::tap::bridge::routes::{Closed, STANDALONE};
+use crate::tap::bridge::lines::pieces;
+use crate::tap::bridge::routes::{Answered, STANDALONE};
 use crate::tap::stdio::guard::Exit;
 
 impl Hearer for Session {
     async fn line(self: &Arc<Self>, line: Bytes) {
-        let Some(bridge) = self.bridge.upgrade() else {
+        let Some(Heard {
+            bridge,
+            line,
+            scanner,
+        }) = hear(&self.bridge, line)
+        else {
             return;
         };
-        let line = without_returns(line);
-        let scanned = scan(&line);
-        bridge.count(scanned.as_ref());
-        let Some(scanner) = scanned else { return };
-        let Some(placed) = self.take_in(&bridge, &scanner) else {
+        let Some(placed) = self.take_in(&bridge, &scanner, &line) else {
             Counters::add(&bridge.counters.undelivered, 1);
             return;
         };
@@ -48,39 +50,18 @@ impl Hearer for Session {
         }
     }
 
-    fn too_long(self: &Arc<Self>, beginning: &[u8]) {
-        warn!(
-            bytes = beginning.len(),
-            "a message of the command is too large"
-        );
-        let mut scanner = Scanner::new();
-        // It is not complete, but the id of an answer mostly stands at its beginning.
-        let _ = scanner.feed(beginning);
-        let mut state = self.lock();
-        let id = scanner.messages().next().and_then(|message| message.id());
-        let closed = id.as_ref().and_then(|id| state.routes.close(id));
-        let outlet = closed.and_then(|closed| state.streams.remove(&closed.stream));
-        if closed.is_some() {
-            // Who waits for a session waits in vain: the first answer of all was this one.
-            state.initialize = None;
-        }
-        drop(state);
-        if let Some(outlet) = outlet {
-            outlet.finish(Finish::Cut);
-        }
-        let Some(bridge) = self.bridge.upgrade() else {
+    fn too_long(self: &Arc<Self>, skipped: Skipped) {
+        let Some((bridge, scanner)) = skip(&self.bridge, skipped) else {
             return;
         };
-        Counters::add(&bridge.counters.undelivered, 1);
-        if let (Some(hop), Some(id)) = (bridge.hop(), id) {
-            let key = Key {
-                scope: self.scope,
-                direction: Direction::ToServer,
-                id,
-            };
-            hop.end_key(&key, Outcome::Unread, clock::now());
+        for line in refusals(&scanner) {
+            self.child.send_later(line);
         }
-        if closed.is_some() && self.wire == Wire::Sse {
+        let mut cut = false;
+        for message in scanner.messages() {
+            cut |= message.kind() == Kind::Response && self.cut_off(&bridge, &message);
+        }
+        if cut && self.wire == Wire::Sse {
             // Its one stream was cut, and there is no way back to it.
             self.end(Why::Client);
         }
@@ -96,26 +77,15 @@ impl Hearer for Session {
 
 impl Session {
     /// Observes what the child said, and finds the stream it belongs to; none when it belongs nowhere.
-    fn take_in(&self, bridge: &Bridge, scanner: &Scanner) -> Option<Placed> {
+    fn take_in(&self, bridge: &Bridge, scanner: &Scanner, line: &[u8]) -> Option<Placed> {
         let mut state = self.lock();
         let mut placed: Option<Placed> = None;
         for message in scanner.messages() {
             let found = match message.kind() {
-                Kind::Response => {
-                    let Some((id, closed)) = state.close(&message) else {
-                        if let Some(hop) = bridge.hop() {
-                            hop.answer(&message, None, clock::now());
-                        }
-                        continue;
-                    };
-                    self.answered(bridge, &mut state, &message, id);
-                    Placed {
-                        stream: closed.stream,
-                        edits: Vec::new(),
-                        last: closed.last,
-                        initialized: state.initialized(&message),
-                    }
-                }
+                Kind::Response => match self.answered(bridge, &mut state, &message, line) {
+                    Some(found) => found,
+                    None => continue,
+                },
                 Kind::Request | Kind::Notification => {
                     let edits = self.asked(bridge, &state, &message);
                     let open = state
@@ -123,10 +93,8 @@ impl Session {
                         .get(&STANDALONE)
                         .is_some_and(|outlet| outlet.is_attached());
                     Placed {
-                        stream: state.routes.stream_for(&message, open),
                         edits,
-                        last: false,
-                        initialized: None,
+                        ..Placed::on(state.routes.stream_for(&message, line, open))
                     }
                 }
                 Kind::Invalid => continue,
@@ -142,17 +110,61 @@ impl Session {
         placed
     }
 
-    fn answered(&self, bridge: &Bridge, state: &mut State, message: &Message<'_>, id: Id) {
-        let Some(hop) = bridge.hop() else { return };
-        let key = Key {
+    /// The end of a call.
+    fn answered(
+        &self,
+        bridge: &Bridge,
+        state: &mut State,
+        message: &Message<'_>,
+        line: &[u8],
+    ) -> Option<Placed> {
+        let Some(Answered { id, closed }) = state.routes.answer(message, line) else {
+            if let Some(hop) = bridge.hop() {
+                hop.answer(message, None, clock::now());
+            }
+            // Where there is but one stream nobody else could be meant: the client may make of it what it can.
+            let known = self.wire == Wire::Sse && message.is_nameless_error();
+            return known.then(|| Placed::on(STANDALONE));
+        };
+        if let (Some(hop), Some(id)) = (bridge.hop(), id) {
+            let answered = hop.answer(message, Some(&self.key(id)), clock::now());
+            if let Some(answered) = answered.filter(|answered| answered.initialize) {
+                hop.begin_session(self.hash, &answered);
+                state.peers = answered.peers;
+            }
+        }
+        Some(Placed {
+            last: closed.last,
+            initialized: state.initialized(message),
+            ..Placed::on(closed.stream)
+        })
+    }
+
+    /// An answer that was not held: who waits for it waits in vain. False when nobody does.
+    fn cut_off(&self, bridge: &Bridge, message: &Message<'_>) -> bool {
+        let mut state = self.lock();
+        let Some(Answered { id, closed }) = state.routes.answer(message, &[]) else {
+            return false;
+        };
+        // The first answer of all would have begun the session.
+        state.initialize = None;
+        let outlet = state.streams.remove(&closed.stream);
+        drop(state);
+        if let Some(outlet) = outlet {
+            outlet.finish(Finish::Cut);
+        }
+        if let (Some(hop), Some(id)) = (bridge.hop(), id) {
+            hop.end_key(&self.key(id), Outcome::Unread, clock::now());
+        }
+        true
+    }
+
+    /// A call of the client.
+    fn key(&self, id: Id) -> Key {
+        Key {
             scope: self.scope,
             direction: Direction::ToServer,
             id,
-        };
-        let answered = hop.answer(message, Some(&key), clock::now());
-        if let Some(answered) = answered.filter(|answered| answered.initialize) {
-            hop.begin_session(self.hash, &answered);
-            state.peers = answered.peers;
         }
     }
 
@@ -231,6 +243,17 @@ struct Placed {
     initialized: Option<(oneshot::Sender<Initialized>, Initialized)>,
 }
 
+impl Placed {
+    fn on(stream: u64) -> Self {
+        Self {
+            stream,
+            edits: Vec::new(),
+            last: false,
+            initialized: None,
+        }
+    }
+}
+
 impl State {
     /// The first answer of all is that to `initialize`.
     fn initialized(
@@ -241,15 +264,5 @@ impl State {
         self.version = message.text(Slot::ResultProtocolVersion).map(Into::into);
         let refused = message.is_error();
         Some((waiting, Initialized { refused }))
-    }
-
-    /// The request that a response answers. An error without an id can only mean the one that is open.
-    fn close(&mut self, message: &Message<'_>) -> Option<(Id, Closed)> {
-        let id = match message.id() {
-            Some(id) => id,
-            None => self.routes.only()?,
-        };
-        let closed = self.routes.close(&id)?;
-        Some((id, closed))
     }
 }

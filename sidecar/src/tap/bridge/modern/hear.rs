@@ -12,28 +12,30 @@ use super::{First, Open, Shared, State};
 use crate::clock;
 use crate::counters::Counters;
 use crate::frame::line::Edit;
-use crate::frame::{Message, Scanner, Slot};
+use crate::frame::{Message, Slot};
 use crate::record::Outcome;
 use crate::tap::bridge::Bridge;
 use crate::tap::bridge::answer::{
     HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY,
     PARSE_ERROR, UNSUPPORTED_VERSION,
 };
-use crate::tap::bridge::child::Hearer;
+use crate::tap::bridge::child::{Hearer, Skipped};
 use crate::tap::bridge::events::{Finish, Outlet, Pushed, event};
+use crate::tap::bridge::heard::{Heard, hear, skip};
 use crate::tap::bridge::ids::{self, Belongs};
-use crate::tap::bridge::lines::{pieces, scan, without_returns};
+use crate::tap::bridge::lines::pieces;
 use crate::tap::stdio::guard::Exit;
 
 impl Hearer for Shared {
     async fn line(self: &Arc<Self>, line: Bytes) {
-        let Some(bridge) = self.bridge.upgrade() else {
+        let Some(Heard {
+            bridge,
+            line,
+            scanner,
+        }) = hear(&self.bridge, line)
+        else {
             return;
         };
-        let line = without_returns(line);
-        let scanned = scan(&line);
-        bridge.count(scanned.as_ref());
-        let Some(scanner) = scanned else { return };
         let single = scanner.messages().next().filter(|_| !scanner.is_batch());
         let placed = single.and_then(|message| self.place(&bridge, &message, &line));
         match placed {
@@ -42,30 +44,25 @@ impl Hearer for Shared {
         }
     }
 
-    fn too_long(self: &Arc<Self>, beginning: &[u8]) {
-        warn!(
-            bytes = beginning.len(),
-            "a message of the command is too large"
-        );
-        let mut scanner = Scanner::new();
-        // It is not complete, but the id of an answer mostly stands at its beginning.
-        let _ = scanner.feed(beginning);
-        let number = scanner.messages().next().and_then(|message| {
-            let id = message.id()?;
-            id.text().parse().ok()
-        });
-        let open = number.and_then(|number: u64| self.lock().open.remove(&number));
-        if let Some(bridge) = self.bridge.upgrade() {
-            Counters::add(&bridge.counters.undelivered, 1);
-        }
-        if let Some(open) = open {
-            self.end_call(open.key.as_ref(), Outcome::Unread);
-            if let Some(first) = open.first {
-                // Whoever waited may be gone.
-                let _ = first.send(First::TooLarge);
+    fn too_long(self: &Arc<Self>, skipped: Skipped) {
+        let Some((_, scanner)) = skip(&self.bridge, skipped) else {
+            return;
+        };
+        let single = scanner.messages().next().filter(|_| !scanner.is_batch());
+        let open = single.and_then(|message| {
+            let mut state = self.lock();
+            match state.belongs(&message) {
+                Belongs::Answer(number) | Belongs::Ends(number) => state.open.remove(&number),
+                _ => None,
             }
-            open.outlet.finish(Finish::Cut);
+        });
+        let Some(open) = open else { return };
+        self.end_call(open.key.as_ref(), Outcome::Unread);
+        if let Some(first) = open.first {
+            // Whoever waited may be gone.
+            let _ = first.send(First::TooLarge);
         }
+        open.outlet.finish(Finish::Cut);
     }
 
     fn ended(self: &Arc<Self>, exit: Exit) {
@@ -90,7 +87,7 @@ impl Shared {
     /// Observes a message and finds what to do with it; none when it belongs nowhere.
     fn place(&self, bridge: &Bridge, message: &Message<'_>, line: &[u8]) -> Option<Placed> {
         let mut state = self.lock();
-        match ids::belongs(message) {
+        match state.belongs(message) {
             Belongs::Answer(number) => {
                 let Some(open) = state.open.remove(&number) else {
                     if let Some(hop) = bridge.hop() {
@@ -117,16 +114,23 @@ impl Shared {
                 Some(placed)
             }
             Belongs::Within(number) => state.within(message, number),
-            Belongs::Unnamed => {
-                let number = state.only_logging()?;
-                state.within(message, number)
-            }
-            Belongs::Nowhere => None,
+            Belongs::Unnamed | Belongs::NamelessError | Belongs::Nowhere => None,
         }
     }
 }
 
 impl State {
+    /// Where a message belongs: of what names nothing, only what can belong to one request alone. With several, each
+    /// guess could show one client what is another's.
+    fn belongs(&self, message: &Message<'_>) -> Belongs {
+        let named = match ids::belongs(message) {
+            Belongs::Unnamed => self.only_logging().map(Belongs::Within),
+            Belongs::NamelessError => self.only(|_| true).map(Belongs::Answer),
+            named => Some(named),
+        };
+        named.unwrap_or(Belongs::Nowhere)
+    }
+
     fn within(&mut self, message: &Message<'_>, number: u64) -> Option<Placed> {
         let open = self.open.get_mut(&number)?;
         open.events += 1;
@@ -141,15 +145,17 @@ impl State {
         })
     }
 
-    /// The one request that a message without a name can only belong to: the only one, or the only one that asked for
-    /// log messages. With several, each guess could show one client what is another's.
+    /// The one request that a notification without a name can belong to: the only one that asked for log messages, or
+    /// the only one.
     fn only_logging(&self) -> Option<u64> {
-        let only = |wanted: fn(&Open) -> bool| {
-            let mut found = self.open.iter().filter(|(_, open)| wanted(open));
-            let (number, _) = found.next()?;
-            found.next().is_none().then_some(*number)
-        };
-        only(|open| open.logs).or_else(|| only(|open| !open.listens))
+        self.only(|open| open.logs)
+            .or_else(|| self.only(|open| !open.listens))
+    }
+
+    fn only(&self, wanted: fn(&Open) -> bool) -> Option<u64> {
+        let mut found = self.open.iter().filter(|(_, open)| wanted(open));
+        let (number, _) = found.next()?;
+        found.next().is_none().then_some(*number)
     }
 }
 

@@ -18,10 +18,11 @@ use crate::frame::{Kind, Malformed, Scanner, Slot};
 use crate::record::Outcome;
 use crate::session::{Direction, Key};
 use crate::tap::bridge::Bridge;
-use crate::tap::bridge::child::{Child, Gone, Hearer};
+use crate::tap::bridge::child::{Child, Gone, Hearer, Skipped};
+use crate::tap::bridge::heard::{refusals, skip};
 use crate::tap::bridge::legacy::Why;
 use crate::tap::bridge::lines::{line, pieces};
-use crate::tap::bridge::routes::{Routes, STANDALONE};
+use crate::tap::bridge::routes::{Answered, Routes, STANDALONE};
 use crate::tap::bridge::streamable::ending;
 use crate::tap::duplex::Duplex;
 use crate::tap::http::ClientInfo;
@@ -89,7 +90,7 @@ impl Connection {
         let (scanner, scanned) = scan(message);
         let edits = self.see(Direction::ToServer, scanned.map(|()| &scanner));
         if scanned.is_ok() {
-            self.note_asked(&scanner);
+            self.note_asked(&scanner, message);
         }
         drop(scanner);
         let line = line(message, 0..message.len(), &edits);
@@ -102,33 +103,31 @@ impl Connection {
     }
 
     /// Which requests of the client are open: until they are answered, our own end waits.
-    fn note_asked(&self, scanner: &Scanner) {
+    fn note_asked(&self, scanner: &Scanner, body: &[u8]) {
         let mut state = self.lock();
         for message in scanner.messages() {
             let cancelled = "notifications/cancelled";
             match message.kind() {
                 Kind::Request => {
-                    state.routes.open(&message, STANDALONE);
+                    state.routes.open(&message, body, STANDALONE);
                 }
                 Kind::Notification if message.text(Slot::Method).as_deref() == Some(cancelled) => {
-                    if let Some(id) = message.id_in(Slot::ParamsRequestId) {
-                        state.routes.cancel(&id);
-                        state.routes.abandon(STANDALONE);
-                    }
+                    state.routes.cancel(&message, body);
+                    state.routes.abandon(STANDALONE);
                 }
                 _ => {}
             }
         }
     }
 
-    fn note_answered(&self, scanner: &Scanner) {
+    /// Gives the ids of the requests that are answered; `line` is empty where the answers were not held.
+    fn note_answered(&self, scanner: &Scanner, line: &[u8]) -> Vec<Answered> {
         let mut state = self.lock();
-        let answers = scanner
+        scanner
             .messages()
-            .filter(|message| message.kind() == Kind::Response);
-        for id in answers.filter_map(|message| message.id()) {
-            state.routes.close(&id);
-        }
+            .filter(|message| message.kind() == Kind::Response)
+            .filter_map(|message| state.routes.answer(&message, line))
+            .collect()
     }
 
     fn see(&self, direction: Direction, scanned: Result<&Scanner, Malformed>) -> Vec<Edit> {
@@ -243,38 +242,38 @@ impl Hearer for Connection {
             return self.count_undelivered();
         }
         let payload = match edits.is_empty() {
-            true => line,
+            true => line.clone(),
             false => pieces(&line, 0..line.len(), &edits).concat().into(),
         };
         let opcode = TEXT;
         if self.out.send(Out { opcode, payload }).await.is_err() {
             self.count_undelivered();
         }
-        self.note_answered(&scanner);
+        self.note_answered(&scanner, &line);
         self.end_if_drained();
     }
 
-    fn too_long(self: &Arc<Self>, beginning: &[u8]) {
-        let bytes = beginning.len();
-        warn!(bytes, "a message of the command is too large");
-        self.count_undelivered();
-        // It is not complete, but the id of an answer mostly stands at its beginning.
-        let mut scanner = Scanner::new();
-        let _ = scanner.feed(beginning);
-        let Some(id) = scanner.messages().next().and_then(|message| message.id()) else {
+    fn too_long(self: &Arc<Self>, skipped: Skipped) {
+        let Some((_, scanner)) = skip(&self.bridge, skipped) else {
             return;
         };
-        if self.lock().routes.close(&id).is_none() {
+        for line in refusals(&scanner) {
+            self.child.send_later(line);
+        }
+        let answered = self.note_answered(&scanner, &[]);
+        if answered.is_empty() {
             return;
         }
         if let Some(observer) = &self.observer {
             let duplex = &observer.duplex;
-            let key = Key {
-                scope: duplex.scope,
-                direction: Direction::ToServer,
-                id,
-            };
-            duplex.hop.end_key(&key, Outcome::Unread, clock::now());
+            for id in answered.into_iter().filter_map(|answered| answered.id) {
+                let key = Key {
+                    scope: duplex.scope,
+                    direction: Direction::ToServer,
+                    id,
+                };
+                duplex.hop.end_key(&key, Outcome::Unread, clock::now());
+            }
         }
         // Who waits for an answer that never comes would wait in vain.
         let (code, reason) = (1011, "an answer of the command is too large".to_owned());
