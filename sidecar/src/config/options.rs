@@ -200,7 +200,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         default: Some("1000"),
         env: Some("TOOLSPAN_MAX_SESSIONS"),
         flag: None,
-        doc: "How often a hop's `command` may run at a time: once for a session or credential. Beyond it: 503.",
+        doc: "How often a hop's `command` may run at a time: once for a session or credential. Beyond it what was idle for longest and has no session gives way, else: 503.",
     },
     Opt {
         key: "max_message_bytes",

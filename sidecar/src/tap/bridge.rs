@@ -119,7 +119,7 @@ impl Bridge {
             match parts.method {
                 Method::POST => self.post(&client, parts, body).await,
                 Method::GET if wishes_websocket(&parts) => {
-                    Ok(websocket::get(&self, &client, &parts))
+                    Ok(websocket::get(&self, &client, &parts).await)
                 }
                 Method::GET => streamable::get(&self, &client, &parts),
                 Method::DELETE => streamable::delete(&self, &client, &parts),
@@ -137,7 +137,7 @@ impl Bridge {
             }
         } else if path == WEBSOCKET_PATH {
             match parts.method {
-                Method::GET => Ok(websocket::get(&self, &client, &parts)),
+                Method::GET => Ok(websocket::get(&self, &client, &parts).await),
                 _ => Ok(method_not_allowed("GET")),
             }
         } else {

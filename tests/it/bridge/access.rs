@@ -227,3 +227,54 @@ fn what_no_child_hears_starts_none() {
     assert_eq!(client.post(&unknown).status, 404);
     assert_eq!(world.children(), 0);
 }
+
+/// A caller with a credential of its own, and its child.
+fn child_of(world: &World, credential: &str) -> u32 {
+    let caller = world.caller("pid").with("authorization", credential);
+    pid_in(&{ caller }.post(&tool(&json!(1), "pid")))
+}
+
+fn pid_in(answer: &Response) -> u32 {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let pid = messages(answer)[0]["result"]["pid"].as_u64();
+    u32::try_from(pid.expect("a process")).expect("a process id")
+}
+
+/// Whoever shows a new credential with each request would else keep everybody out.
+#[test]
+fn the_child_that_was_idle_for_longest_gives_way_and_none_that_is_in_use() {
+    let world = World::start(&[], &[("TOOLSPAN_MAX_SESSIONS", "3")]);
+    let first = child_of(&world, "Bearer first");
+    let second = child_of(&world, "Bearer second");
+    let busy = child_of(&world, "Bearer busy");
+    let params = json!({"name": "hold", "_meta": {"progressToken": "t"}});
+    let body = modern(&json!("held"), "tools/call", &params);
+    let mut held = world.caller("hold").with("authorization", "Bearer busy");
+    held.begin("POST", "/mcp", &[], &body);
+    assert!(held.event().is_some());
+    assert_eq!(child_of(&world, "Bearer first"), first);
+    let third = child_of(&world, "Bearer third");
+    assert!(is_alive(first) && !is_alive(second));
+    for flood in 0..10 {
+        let before = child_of(&world, "Bearer third");
+        assert_eq!(before, third, "it was used last");
+        child_of(&world, &format!("Bearer {flood}"));
+    }
+    assert_eq!(world.children(), 3);
+    assert_eq!(child_of(&world, "Bearer third"), third);
+    let mut session = world.client().initialize("2025-06-18");
+    assert!(pid(&mut session) != third && is_alive(third), "used last");
+    let websocket = End::connect(world.proxy.address(), "/ws", &[]).expect("an answer");
+    let said = &websocket.head.start_line;
+    assert!(said.contains(" 101 "), "{said}");
+    assert!(is_alive(busy) && !is_alive(third));
+    // Now each has a client that could not go on without it.
+    let mut late = world.caller("pid").with("authorization", "Bearer late");
+    assert_eq!(late.post(&tool(&json!(1), "pid")).status, 503);
+    drop(held);
+    // The client's end may be seen after its last request.
+    eventually("room for another child", PATIENCE, || {
+        (late.post(&tool(&json!(1), "pid")).status == 200).then_some(())
+    });
+    wait_until_gone(busy);
+}

@@ -91,12 +91,18 @@ impl Bridge {
         Ok(session)
     }
 
-    /// Starts a child for a connection, which keeps its place until it is over.
-    pub(super) fn connect(
+    /// Starts a child for a connection, which keeps its place until what comes with it is dropped.
+    pub(super) async fn connect(
         &self,
-        make: impl FnOnce(Child, u64) -> Connection,
-        over: oneshot::Receiver<()>,
-    ) -> Result<Arc<Connection>, NoChild> {
+        make: impl Fn(Child, u64) -> Connection,
+    ) -> Result<(Arc<Connection>, oneshot::Sender<()>), NoChild> {
+        self.when_there_is_room(|| self.connect_now(&make)).await
+    }
+
+    fn connect_now(
+        &self,
+        make: impl Fn(Child, u64) -> Connection,
+    ) -> Result<(Arc<Connection>, oneshot::Sender<()>), NoChild> {
         let mut places = lock(&self.places);
         self.check_room(&mut places)?;
         if places.draining {
@@ -109,14 +115,14 @@ impl Bridge {
         places.connections.insert(number, Arc::clone(&connection));
         let max_line = self.rules().settings.max_message_bytes;
         let life = running.live(Arc::clone(&connection), max_line);
-        let place = self.room.take();
+        let (place, (held, over)) = (self.room.take(), oneshot::channel::<()>());
         places.lives.spawn(async move {
             life.await;
             // A connection that is gone has let go of its place, too.
             let _ = over.await;
             drop(place);
         });
-        Ok(connection)
+        Ok((connection, held))
     }
 
     fn check_room(&self, places: &mut Places) -> Result<(), NoChild> {

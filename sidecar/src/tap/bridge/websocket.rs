@@ -36,7 +36,7 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 
 /// A GET where only a WebSocket is served.
-pub(super) fn get(bridge: &Arc<Bridge>, client: &ClientInfo, parts: &Parts) -> Answer {
+pub(super) async fn get(bridge: &Arc<Bridge>, client: &ClientInfo, parts: &Parts) -> Answer {
     if parts.version != Version::HTTP_11 {
         return empty(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
     }
@@ -46,10 +46,10 @@ pub(super) fn get(bridge: &Arc<Bridge>, client: &ClientInfo, parts: &Parts) -> A
         Err(refused) => return Refusal::bad(refused.to_string()).answer(),
     };
     let (out, waiting) = mpsc::channel(1);
-    let (held, over) = oneshot::channel();
-    let make = |child, number| Connection::new(bridge, client, &parts.headers, child, number, out);
-    let connection = match bridge.connect(make, over) {
-        Ok(connection) => connection,
+    let headers = &parts.headers;
+    let make = |child, number| Connection::new(bridge, client, headers, child, number, out.clone());
+    let (connection, held) = match bridge.connect(make).await {
+        Ok(connected) => connected,
         Err(error) => return error.answer(),
     };
     let held = Held {

@@ -49,9 +49,15 @@ impl Shared {
         self.lock().is_ending()
     }
 
-    /// Ends the child if nobody has used it for so long.
-    pub fn end_if_idle(self: &Arc<Self>, now: Instant, limit: Duration) {
-        self.end_if(|state| now.saturating_duration_since(state.used) >= limit);
+    /// Since when nobody has used the child; none while somebody does, and once it is to end.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        (state.may_end() && !state.is_ending()).then_some(state.used)
+    }
+
+    /// Ends the child if nobody has used it for so long, and says whether.
+    pub fn end_if_idle(self: &Arc<Self>, now: Instant, limit: Duration) -> bool {
+        self.end_if(|state| now.saturating_duration_since(state.used) >= limit)
     }
 
     /// The command is another by now: what has begun goes on, and then the child ends.
@@ -63,14 +69,15 @@ impl Shared {
     }
 
     /// Decides and says so in one step, so that no request comes in between.
-    fn end_if(self: &Arc<Self>, over: impl FnOnce(&mut State) -> bool) {
+    fn end_if(self: &Arc<Self>, over: impl FnOnce(&mut State) -> bool) -> bool {
         let mut state = self.lock();
         if !over(&mut state) || !state.may_end() {
-            return;
+            return false;
         }
         state.asked = true;
         drop(state);
         self.let_go();
+        true
     }
 
     pub(super) fn let_go(self: &Arc<Self>) {
