@@ -272,6 +272,7 @@ impl Running {
         let old = self.fronts.borrow().clone();
         let new = behind.front(&told, hop, board, &self.address, Some(&old));
         if !new.is_same(&old) {
+            old.retire();
             self.retired.push(old);
         }
         self.fronts.send_replace(new);

@@ -143,6 +143,15 @@ impl Front {
         }
     }
 
+    /// Another front has taken its place: what only new requests would use may end now.
+    pub fn retire(&self) {
+        match self {
+            Self::Proxy(_) => {}
+            // No command is that of any child.
+            Self::Bridge(bridge) => bridge.retire(&[]),
+        }
+    }
+
     /// Ends all that is left behind the front.
     pub async fn finish(&self) {
         match self {

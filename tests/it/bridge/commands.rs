@@ -68,8 +68,18 @@ fn a_changed_command_serves_the_next_request_of_a_caller_that_is_always_busy() {
         "[\"tools\"]"
     );
     wait_until_gone(new);
+    // Behind another kind of server nobody would ever use one.
+    let newer = child_of(&fleet);
+    let holding = hold(&fleet);
+    let elsewhere =
+        "[[hop]]\nname = \"tools\"\nlisten = \"127.0.0.1:0\"\nupstream = \"http://127.0.0.1:1\"";
+    let elsewhere = format!("otlp_endpoint = \"{}\"\n{elsewhere}", otlp.grpc_url());
+    assert_eq!(fleet.reload(&elsewhere)["changed"], "[\"tools\"]");
+    assert!(is_alive(newer), "its request is open");
+    drop(holding);
+    wait_until_gone(newer);
     let (summary, log) = fleet.stop();
-    assert_eq!(summary.count("calls_seen"), 4);
+    assert_eq!(summary.count("calls_seen"), 6);
     log.assert_none_at("WARN");
 }
 
@@ -165,4 +175,35 @@ fn a_session_begins_while_the_child_of_one_that_was_idle_ends() {
     assert_eq!(idle.post(list).status, 404);
     world.client().initialize("2025-06-18");
     world.stop();
+}
+
+/// Answers the first line. At its end it notes that it was told, and then that the other was, too.
+const TOLD: &str = r#"trap '' TERM; read -r line; echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}'
+    read -r line; : > "$1.told"; until [ -e "$2.told" ]; do sleep 0.1; done; : > "$1.met""#;
+
+#[test]
+fn at_our_end_the_commands_of_all_hops_are_told_at_once() {
+    let otlp = Receiver::start(Mode::Accept);
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let file = |name: &str| folder.path().join(name);
+    let hop = |name: &str, other: &str| {
+        let (own, other) = (file(name), file(other));
+        format!(
+            "[[hop]]\nname = {name:?}\nlisten = \"127.0.0.1:0\"\n\
+             command = [\"sh\", \"-c\", {TOLD:?}, \"sh\", {own:?}, {other:?}]\n"
+        )
+    };
+    let top = format!("otlp_endpoint = \"{}\"\n", otlp.grpc_url());
+    let fleet = Fleet::start(&(top + &hop("one", "two") + &hop("two", "one")));
+    for name in ["one", "two"] {
+        let _session = Client::to(fleet.hop(name)).initialize("2025-06-18");
+    }
+    let (_, log) = fleet.stop();
+    log.assert_none_at("WARN");
+    for name in ["one.met", "two.met"] {
+        assert!(
+            file(name).exists(),
+            "{name}: one waited for the end of the other"
+        );
+    }
 }

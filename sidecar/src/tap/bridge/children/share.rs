@@ -39,8 +39,8 @@ impl Bridge {
         in_use.ok_or(NoChild::Ending)
     }
 
-    /// Children of callers whose command is another by now serve no new request.
-    pub(in crate::tap::bridge) fn retire(&self, command: &[OsString]) {
+    /// Children of callers that were not started with this command serve no new request.
+    pub(in crate::tap) fn retire(&self, command: &[OsString]) {
         let retired: Vec<_> = {
             let mut places = lock(&self.places);
             let outdated = places
