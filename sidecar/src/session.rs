@@ -212,13 +212,33 @@ impl Hop {
     #[must_use]
     pub fn cause(&self, scope: Scope, direction: Direction) -> Option<Carrier> {
         let calls = lock(&self.calls);
-        let context = &calls.only(scope, direction)?.record.context;
+        let (_, call) = calls.only(scope, direction)?;
+        let context = &call.record.context;
         Some(Carrier {
             context: TraceContext {
                 span_id: context.pair_span_id.unwrap_or(context.context.span_id),
                 ..context.context
             },
             tracestate: context.tracestate.clone(),
+        })
+    }
+
+    /// The call that a response ends; an error without an id can only mean the one that waits for its answer.
+    #[must_use]
+    pub fn answered(
+        &self,
+        message: &Message<'_>,
+        scope: Scope,
+        direction: Direction,
+    ) -> Option<Key> {
+        if message.is_nameless_error() {
+            let calls = lock(&self.calls);
+            return calls.only(scope, direction).map(|(key, _)| key.clone());
+        }
+        message.id().map(|id| Key {
+            scope,
+            direction,
+            id,
         })
     }
 

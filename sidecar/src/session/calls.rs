@@ -124,11 +124,11 @@ impl Calls {
     }
 
     /// The call that went this way and waits alone: of several nobody can say which one is meant.
-    pub fn only(&self, scope: Scope, direction: Direction) -> Option<&OpenCall> {
+    pub fn only(&self, scope: Scope, direction: Direction) -> Option<(&Key, &OpenCall)> {
         let here = |key: &Key| (key.scope, key.direction) == (scope, direction);
         let mut waiting = self.open.iter().filter(|(key, _)| here(key));
         match (waiting.next(), waiting.next()) {
-            (Some((_, call)), None) => Some(call),
+            (Some(only), None) => Some(only),
             _ => None,
         }
     }

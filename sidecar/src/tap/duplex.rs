@@ -8,7 +8,7 @@ use crate::clock;
 use crate::frame::line::{Edit, Line};
 use crate::frame::{Kind, Message, Scanner};
 use crate::record::NotInjected;
-use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
+use crate::session::{Arrival, Direction, Hop, Peers, Scope};
 
 /// What both directions of one connection share.
 #[derive(Debug)]
@@ -84,11 +84,7 @@ impl Duplex {
             }
             Kind::Notification => self.hop.cancel(message, at, now),
             Kind::Response => {
-                let key = message.id().map(|id| Key {
-                    scope: self.scope,
-                    direction: direction.reversed(),
-                    id,
-                });
+                let key = self.hop.answered(message, self.scope, direction.reversed());
                 let answered = self.hop.answer(message, key.as_ref(), now);
                 if let Some(answered) = answered.filter(|a| a.initialize) {
                     *self.lock_peers() = answered.peers.clone();

@@ -142,17 +142,13 @@ fn an_error_that_names_nothing_is_for_the_one_request_that_is_open() {
             .map(|event| event.data)
             .collect();
         assert_eq!(data, [line], "as it came");
+        let mut end = world.websocket(&[]);
+        say(&mut end, &says("1", &[line]));
+        assert_eq!(hear(&mut end)["error"]["message"], "what?");
     }
-    let (spans, ledger) = world.calls_and_ledger(6);
-    let failed = [
-        "ok",
-        "ok",
-        "rpc_error",
-        "rpc_error",
-        "rpc_error",
-        "rpc_error",
-    ];
-    assert_eq!(outcomes(&spans), failed);
+    let (spans, ledger) = world.calls_and_ledger(8);
+    let outcomes = outcomes(&spans);
+    assert_eq!(outcomes, [["ok"; 2].as_slice(), &["rpc_error"; 6]].concat());
     assert_eq!(ledger.count("undelivered"), 0);
 }
 
