@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::clock;
 use crate::counters::{Counters, DropReason};
-use crate::record::{CallRecord, SessionRecord};
+use crate::record::{Record, SessionRecord};
 use crate::switches::Switches;
 
 mod alarm;
@@ -137,7 +137,7 @@ impl Telemetry {
 
     /// A handle whose records a test takes back.
     #[cfg(test)]
-    pub(crate) fn captured() -> (Self, impl Fn() -> Vec<CallRecord>) {
+    pub(crate) fn captured() -> (Self, impl Fn() -> Vec<Record>) {
         let queue = Arc::new(Queue::new(QueueLimits::default()));
         let shared = Shared {
             queue: Some(Arc::clone(&queue)),
@@ -152,7 +152,7 @@ impl Telemetry {
     }
 
     /// Queues the record of a finished call, or drops and counts it. Never blocks.
-    pub fn record_call(&self, record: CallRecord) {
+    pub fn record_call(&self, record: Record) {
         let reason = match self.0.queue.as_ref().map(|queue| queue.push(record)) {
             Some(Push::Kept) => return,
             Some(Push::Full) => DropReason::QueueFull,

@@ -227,6 +227,9 @@ pub struct CallRecord {
     pub not_injected: Option<NotInjected>,
 }
 
+/// A record on its way: it changes hands a dozen times, which should move a pointer.
+pub type Record = Box<CallRecord>;
+
 /// One ended session (legacy era only: the newest protocol has none).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {

@@ -313,7 +313,7 @@ impl Hop {
             target: target(&method, message),
             initialize: &*method == "initialize",
             started: now,
-            record: CallRecord {
+            record: Box::new(CallRecord {
                 hop: Arc::clone(arrival.info.as_ref().unwrap_or(&self.info)),
                 side,
                 tenant,
@@ -336,7 +336,7 @@ impl Hop {
                 request_bytes: message.bytes(),
                 response_bytes: 0,
                 not_injected,
-            },
+            }),
         }
     }
 

@@ -1,13 +1,14 @@
-//! Takes spans of one tenant and their resource. Gives the bytes of one OTLP export, in one pass.
+//! Takes calls of one tenant and their resource. Gives the bytes of one OTLP export, in one pass.
 //! The fields stand in the order of their numbers, as every protobuf library writes them.
 //! Never builds messages in between: for a busy proxy that was most of what telemetry cost.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status};
-use opentelemetry::{Array, InstrumentationScope, Value};
+use opentelemetry::{Array, Value};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SpanData;
+
+use crate::record::span::{self, Span};
+use crate::record::{Record, Side, TraceContext, names};
 
 /// Bytes of a span as a tool call makes it; an export is larger or smaller at no harm.
 const USUAL_SPAN: usize = 1024;
@@ -15,6 +16,7 @@ const USUAL_SPAN: usize = 1024;
 /// `SpanFlags`: whether the parent's place is known, and whether it is another process.
 const PARENT_IS_KNOWN: u32 = 0x100;
 const PARENT_IS_REMOTE: u32 = 0x200;
+const STATUS_ERROR: u64 = 2;
 
 /// How many bytes the length of a message probably takes; a wrong guess costs a move.
 #[derive(Clone, Copy)]
@@ -51,101 +53,96 @@ impl EncodedResource {
     }
 }
 
-/// An `ExportTraceServiceRequest`.
-pub(super) fn export(resource: &EncodedResource, spans: &[SpanData]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(USUAL_SPAN * (spans.len() + 1));
+/// An `ExportTraceServiceRequest` with the spans of these calls.
+pub(super) fn export(resource: &EncodedResource, calls: &[Record]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(USUAL_SPAN * (calls.len() + 1));
     nested(&mut out, 1, Room::Export, |out| {
         out.extend_from_slice(&resource.resource);
-        let same = |one: &SpanData, next: &SpanData| {
-            one.instrumentation_scope == next.instrumentation_scope
-        };
-        for group in spans.chunk_by(same) {
-            nested(out, 2, Room::Export, |out| scope_spans(out, group));
+        if !calls.is_empty() {
+            nested(out, 2, Room::Export, |out| scope_spans(out, calls));
         }
         out.extend_from_slice(&resource.schema_url);
     });
     out
 }
 
-fn scope_spans(out: &mut Vec<u8>, spans: &[SpanData]) {
-    let Some(first) = spans.first() else { return };
-    let from: &InstrumentationScope = &first.instrumentation_scope;
+fn scope_spans(out: &mut Vec<u8>, calls: &[Record]) {
     nested(out, 1, Room::Attribute, |out| {
-        text(out, 1, from.name());
-        text(out, 2, from.version().unwrap_or_default());
-        for pair in from.attributes() {
-            attribute(out, 3, pair.key.as_str(), &pair.value);
-        }
+        text(out, 1, names::SCOPE);
+        text(out, 2, env!("CARGO_PKG_VERSION"));
     });
-    for one in spans {
-        nested(out, 2, Room::Span, |out| span(out, one));
+    for one in calls.iter().flat_map(|call| call.spans()) {
+        nested(out, 2, Room::Span, |out| write(out, &one));
     }
-    text(out, 3, from.schema_url().unwrap_or_default());
 }
 
 /// Our spans have no events, and nothing of them was dropped.
-fn span(out: &mut Vec<u8>, span: &SpanData) {
-    place(out, &span.span_context);
-    if span.parent_span_id != SpanId::INVALID {
-        bytes(out, 4, &span.parent_span_id.to_bytes());
+fn write(out: &mut Vec<u8>, span: &Span<'_>) {
+    let context = span.context();
+    place(out, &context);
+    text(out, 3, &span.trace_state());
+    if let Some(parent) = span.parent() {
+        bytes(out, 4, &parent.span_id.to_be_bytes());
     }
-    text(out, 5, &span.name);
+    name(out, span.name());
     tag(out, 6, Wire::Varint);
-    varint(out, kind(&span.span_kind));
-    fixed64(out, 7, nanos(span.start_time));
-    fixed64(out, 8, nanos(span.end_time));
-    for pair in &span.attributes {
-        attribute(out, 9, pair.key.as_str(), &pair.value);
+    varint(out, kind(span.side()));
+    let (start, end) = span.times();
+    fixed64(out, 7, nanos(start));
+    fixed64(out, 8, nanos(end));
+    span.attributes(&mut |key, value| {
+        nested(out, 9, Room::Attribute, |out| {
+            text(out, 1, key);
+            nested(out, 2, Room::Attribute, |out| match value {
+                span::Value::Bool(value) => bool_value(out, value),
+                span::Value::Int(value) => int_value(out, value),
+                span::Value::Text(value) => bytes(out, 1, value.as_bytes()),
+            });
+        });
+    });
+    if let Some(linked) = span.link() {
+        nested(out, 13, Room::Attribute, |out| {
+            place(out, &linked);
+            flags(out, 6, &linked, false);
+        });
     }
-    for one in &span.links.links {
-        nested(out, 13, Room::Attribute, |out| link(out, one));
-    }
-    nested(out, 15, Room::Attribute, |out| status(out, &span.status));
-    flags(out, 16, &span.span_context, span.parent_span_is_remote);
+    nested(out, 15, Room::Attribute, |out| {
+        if span.is_error() {
+            tag(out, 3, Wire::Varint);
+            varint(out, STATUS_ERROR);
+        }
+    });
+    flags(out, 16, &context, span.parent_is_remote());
 }
 
-fn link(out: &mut Vec<u8>, link: &Link) {
-    place(out, &link.span_context);
-    for pair in &link.attributes {
-        attribute(out, 4, pair.key.as_str(), &pair.value);
-    }
-    flags(out, 6, &link.span_context, link.span_context.is_remote());
+fn name(out: &mut Vec<u8>, (method, target): (&str, Option<&str>)) {
+    let Some(target) = target else {
+        return text(out, 5, method);
+    };
+    nested(out, 5, Room::Attribute, |out| {
+        out.extend_from_slice(method.as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(target.as_bytes());
+    });
 }
 
-/// Trace, span and state: fields 1 to 3 of a span and of a link.
-fn place(out: &mut Vec<u8>, context: &SpanContext) {
-    bytes(out, 1, &context.trace_id().to_bytes());
-    bytes(out, 2, &context.span_id().to_bytes());
-    text(out, 3, &context.trace_state().header());
+/// Trace and span: fields 1 and 2 of a span and of a link.
+fn place(out: &mut Vec<u8>, context: &TraceContext) {
+    bytes(out, 1, &context.trace_id.to_be_bytes());
+    bytes(out, 2, &context.span_id.to_be_bytes());
 }
 
-fn flags(out: &mut Vec<u8>, field: u32, context: &SpanContext, remote: bool) {
+fn flags(out: &mut Vec<u8>, field: u32, context: &TraceContext, remote: bool) {
     let remote = if remote { PARENT_IS_REMOTE } else { 0 };
-    let flags = PARENT_IS_KNOWN | remote | u32::from(context.trace_flags().to_u8());
+    let flags = PARENT_IS_KNOWN | remote | u32::from(context.flags);
     tag(out, field, Wire::Fixed32);
     out.extend_from_slice(&flags.to_le_bytes());
 }
 
-fn status(out: &mut Vec<u8>, status: &Status) {
-    let code = match status {
-        Status::Unset => return,
-        Status::Ok => 1,
-        Status::Error { description } => {
-            text(out, 2, description);
-            2
-        }
-    };
-    tag(out, 3, Wire::Varint);
-    varint(out, code);
-}
-
-fn kind(kind: &SpanKind) -> u64 {
-    match kind {
-        SpanKind::Internal => 1,
-        SpanKind::Server => 2,
-        SpanKind::Client => 3,
-        SpanKind::Producer => 4,
-        SpanKind::Consumer => 5,
+fn kind(side: Side) -> u64 {
+    match side {
+        Side::Server => 2,
+        Side::Client => 3,
     }
 }
 

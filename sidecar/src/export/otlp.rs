@@ -14,10 +14,9 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::trace::SpanData;
 use thiserror::Error;
 
-use crate::record::HopResource;
+use crate::record::{HopResource, Record};
 
 use super::attempt;
 use super::encode::{self, EncodedResource};
@@ -30,7 +29,7 @@ pub(super) trait Sink: Send + Sync + 'static {
     fn export_spans(
         &self,
         resource: Arc<HopResource>,
-        spans: Vec<SpanData>,
+        calls: Vec<Record>,
     ) -> impl Future<Output = Result<(), String>> + Send;
 
     fn export_points(
@@ -103,12 +102,12 @@ impl Sink for Otlp {
     async fn export_spans(
         &self,
         resource: Arc<HopResource>,
-        spans: Vec<SpanData>,
+        calls: Vec<Record>,
     ) -> Result<(), String> {
         let service = self.service(resource).map_err(|error| error.to_string())?;
-        let export = encode::export(&service.resource, &spans);
-        // The spans are in the export now; there may be a long wait for a collector.
-        drop(spans);
+        let export = encode::export(&service.resource, &calls);
+        // They are in the export now; there may be a long wait for a collector.
+        drop(calls);
         attempt::note_rejected(service.sender.send(&export).await?);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::counters::{Counters, DropReason};
-use crate::record::{CallRecord, HopResource};
+use crate::record::{HopResource, Record};
 
 use super::queue::{Held, weight};
 
@@ -26,7 +26,7 @@ pub(super) struct StreamKey {
 
 #[derive(Debug, Default)]
 struct Stream {
-    pending: VecDeque<CallRecord>,
+    pending: VecDeque<Record>,
     flights: usize,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct FlightId(u64);
 pub(super) struct Batch {
     pub id: FlightId,
     pub key: StreamKey,
-    pub calls: Vec<CallRecord>,
+    pub calls: Vec<Record>,
 }
 
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Outbox {
         }
     }
 
-    pub(super) fn put(&mut self, record: CallRecord) {
+    pub(super) fn put(&mut self, record: Record) {
         let key = StreamKey {
             tenant: Arc::clone(&record.tenant.name),
             resource: Arc::clone(&record.hop.resource),
@@ -124,7 +124,7 @@ impl Outbox {
         None
     }
 
-    fn depart(&mut self, key: StreamKey, calls: Vec<CallRecord>) -> Batch {
+    fn depart(&mut self, key: StreamKey, calls: Vec<Record>) -> Batch {
         let id = FlightId(self.next_id);
         self.next_id += 1;
         let flight = Flight {
@@ -132,7 +132,7 @@ impl Outbox {
             calls: calls.len() as u64,
             held: Held {
                 records: calls.len(),
-                bytes: calls.iter().map(weight).sum(),
+                bytes: calls.iter().map(|call| weight(call)).sum(),
             },
         };
         self.flights.insert(id, flight);

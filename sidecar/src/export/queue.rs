@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::record::{CallRecord, SessionRecord, Target};
+use crate::record::{CallRecord, Record, SessionRecord, Target};
 
 /// The consumer is woken by the first record and again by this many.
 pub(super) const WAKE_AT: usize = 512;
@@ -42,7 +42,7 @@ pub(super) enum Push {
 
 #[derive(Debug, Default)]
 struct State {
-    calls: Vec<CallRecord>,
+    calls: Vec<Record>,
     sessions: Vec<SessionRecord>,
     /// Records and bytes of `calls` and of everything taken and not yet released.
     held: Held,
@@ -77,7 +77,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, record: CallRecord) -> Push {
+    pub(super) fn push(&self, record: Record) -> Push {
         let bytes = weight(&record);
         let mut state = self.state();
         if state.closed.is_some() {
@@ -112,7 +112,7 @@ impl Queue {
     }
 
     /// Swaps what waits against the caller's empty buffers.
-    pub(super) fn take(&self, calls: &mut Vec<CallRecord>, sessions: &mut Vec<SessionRecord>) {
+    pub(super) fn take(&self, calls: &mut Vec<Record>, sessions: &mut Vec<SessionRecord>) {
         if calls.capacity() > KEEP_CAPACITY {
             *calls = Vec::new();
         }

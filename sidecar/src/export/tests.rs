@@ -3,7 +3,6 @@ use std::time::Instant;
 
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
-use opentelemetry_sdk::trace::SpanData;
 
 use super::*;
 use crate::record::names;
@@ -63,22 +62,20 @@ impl Scripted {
     }
 }
 
-fn text(span: &SpanData, key: &str) -> String {
-    let found = span.attributes.iter().find(|at| at.key.as_str() == key);
-    found.map(|at| at.value.to_string()).unwrap_or_default()
-}
-
 impl Sink for Scripted {
     async fn export_spans(
         &self,
         _resource: Arc<HopResource>,
-        spans: Vec<SpanData>,
+        calls: Vec<Record>,
     ) -> Result<(), String> {
-        let tenant = text(&spans[0], names::TENANT_ID);
-        for span in &spans {
-            assert_eq!(text(span, names::TENANT_ID), tenant);
+        let tenant = calls[0].tenant.name.to_string();
+        for call in &calls {
+            assert_eq!(&*call.tenant.name, tenant);
         }
-        self.note(|seen| seen.exports.push((tenant.clone(), spans.len())));
+        let spans = calls.iter().flat_map(|call| call.spans()).count();
+        let counted: u64 = calls.iter().map(|call| call.span_count()).sum();
+        assert_eq!(spans as u64, counted);
+        self.note(|seen| seen.exports.push((tenant.clone(), spans)));
         match (self.script)(&tenant) {
             Answer::Take => Ok(()),
             Answer::Refuse => Err("refused".into()),

@@ -6,13 +6,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use opentelemetry::InstrumentationScope;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at};
 
 use crate::clock;
 use crate::counters::Counters;
-use crate::record::{CallRecord, SessionRecord, names, span};
+use crate::record::{Record, SessionRecord};
 use crate::switches::{Switch, Switches};
 
 use super::alarm::Alarm;
@@ -43,8 +42,7 @@ pub(super) struct Worker<S> {
     alarm: Arc<Alarm>,
     pace: Pace,
     switches: Arc<Switches>,
-    scope: InstrumentationScope,
-    calls: Vec<CallRecord>,
+    calls: Vec<Record>,
     sessions: Vec<SessionRecord>,
     /// When what waits in the queue is to be collected, if anything waits.
     linger: Option<Instant>,
@@ -81,9 +79,6 @@ impl<S: Sink> Worker<S> {
             alarm: Arc::new(alarm),
             pace,
             switches,
-            scope: InstrumentationScope::builder(names::SCOPE)
-                .with_version(env!("CARGO_PKG_VERSION"))
-                .build(),
             calls: Vec::new(),
             sessions: Vec::new(),
             linger: None,
@@ -182,10 +177,6 @@ impl<S: Sink> Worker<S> {
     }
 
     fn flight(&self, batch: Batch) -> impl Future<Output = Verdict> + Send + 'static {
-        let mut spans = Vec::with_capacity(batch.calls.len());
-        for record in batch.calls {
-            span::append(record, &self.scope, &mut spans);
-        }
         let (sink, queue, alarm) = (
             Arc::clone(&self.sink),
             Arc::clone(&self.queue),
@@ -193,9 +184,9 @@ impl<S: Sink> Worker<S> {
         );
         let limit = self.pace.export_timeout;
         async move {
-            let count = spans.len() as u64;
+            let count = batch.calls.iter().map(|call| call.span_count()).sum();
             let attempt = Arc::new(Attempt::default());
-            let export = timeout(limit, sink.export_spans(batch.key.resource, spans));
+            let export = timeout(limit, sink.export_spans(batch.key.resource, batch.calls));
             let warn = |reason: &str| {
                 alarm.failing(clock::instant(), reason, queue.held().records);
             };

@@ -22,6 +22,9 @@ const MAX_PARTS: usize = 1024;
 const MAX_KEPT: usize = 4 << 20;
 /// A key of interest, each character as an escape of six.
 const KEY_BUFFER: usize = grammar::MAX_KEY * 6;
+/// Room for the fields and for the key of an ordinary message: made at once, it does not grow byte by byte.
+const USUAL_KEPT: usize = 256;
+const USUAL_KEY: usize = 64;
 
 /// The bytes are no JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -354,16 +357,25 @@ impl Scanner {
         self.byte(byte)
     }
 
-    /// A run inside a string: as many plain bytes as there are, then one that means something.
+    /// A run inside a string: as many plain bytes as there are, with the quote behind them, or one that means something.
     fn text(&mut self, bytes: &[u8]) -> Option<usize> {
         let plain = plain_run(bytes);
+        let run = bytes.get(..plain).unwrap_or(&[]);
+        if bytes.get(plain) == Some(&b'"') {
+            if self.in_key {
+                self.end_key(run);
+            } else {
+                self.keep(run);
+                self.end_value(self.at + plain as u64 + 1);
+            }
+            return Some(plain + 1);
+        }
         if plain > 0 {
-            self.keep(bytes.get(..plain).unwrap_or(&[]));
+            self.keep(run);
             return Some(plain);
         }
         let &byte = bytes.first()?;
         match byte {
-            b'"' => self.end_text(),
             b'\\' => {
                 self.keep(&[byte]);
                 self.key_escaped = true;
@@ -379,10 +391,10 @@ impl Scanner {
         Some(1)
     }
 
-    fn end_text(&mut self) {
-        if !self.in_key {
-            self.end_value(self.at + 1);
-            return;
+    /// A key ends with these bytes; most keys are only these.
+    fn end_key(&mut self, last: &[u8]) {
+        if !self.key.is_empty() {
+            self.keep(last);
         }
         self.state = State::Colon;
         self.next = (Node::Other, None);
@@ -390,7 +402,9 @@ impl Scanner {
         if self.key_cut || level.node == Node::Other {
             return;
         }
-        self.next = if self.key_escaped {
+        self.next = if self.key.is_empty() {
+            grammar::child(level.node, last)
+        } else if self.key_escaped {
             grammar::child(level.node, super::text::unescape(&self.key).as_bytes())
         } else {
             grammar::child(level.node, &self.key)
@@ -410,8 +424,10 @@ impl Scanner {
                 self.arena.truncate(old as usize);
             }
             let kept = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
-            for below in grammar::below(slot) {
-                part.fields[*below as usize] = Field::default();
+            if part.fields[slot as usize].shape != Shape::Absent {
+                for below in grammar::below(slot) {
+                    part.fields[*below as usize] = Field::default();
+                }
             }
             part.fields[slot as usize] = Field {
                 shape,
@@ -531,6 +547,9 @@ impl Scanner {
             if self.key.len() + bytes.len() > KEY_BUFFER {
                 self.key_cut = true;
             } else if !self.key_cut {
+                if self.key.capacity() == 0 {
+                    self.key.reserve(USUAL_KEY);
+                }
                 self.key.extend_from_slice(bytes);
             }
             return;
@@ -550,6 +569,9 @@ impl Scanner {
         let taken = bytes.get(..room.min(bytes.len())).unwrap_or(&[]);
         field.cut |= taken.len() < bytes.len();
         field.kept.1 += u32::try_from(taken.len()).unwrap_or(0);
+        if self.arena.capacity() == 0 {
+            self.arena.reserve(USUAL_KEPT);
+        }
         self.arena.extend_from_slice(taken);
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::clock::Moment;
 use crate::frame::Id;
-use crate::record::{CallRecord, Outcome, Target};
+use crate::record::{Outcome, Record, Target};
 
 /// Which way a request goes. The id spaces of the two directions are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +41,7 @@ pub struct Key {
 /// A request that has no end yet. The record is complete but for that end.
 #[derive(Debug)]
 pub struct OpenCall {
-    pub record: CallRecord,
+    pub record: Record,
     pub target: Option<Target>,
     pub initialize: bool,
     pub started: Moment,
@@ -50,16 +50,15 @@ pub struct OpenCall {
 impl OpenCall {
     /// The record of the call, now that it has ended.
     #[must_use]
-    pub fn end(self, outcome: Outcome, response_bytes: u64, now: Moment) -> CallRecord {
-        CallRecord {
-            target: self.target,
-            duration: now
-                .monotonic
-                .saturating_duration_since(self.started.monotonic),
-            outcome,
-            response_bytes,
-            ..self.record
-        }
+    pub fn end(self, outcome: Outcome, response_bytes: u64, now: Moment) -> Record {
+        let mut record = self.record;
+        record.target = self.target;
+        record.duration = now
+            .monotonic
+            .saturating_duration_since(self.started.monotonic);
+        record.outcome = outcome;
+        record.response_bytes = response_bytes;
+        record
     }
 }
 

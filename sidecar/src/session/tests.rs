@@ -3,7 +3,7 @@ use std::time::{Duration, Instant, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{CallContext, ParentSource, Side};
+use crate::record::{CallContext, ParentSource, Record, Side};
 
 const HERE: (Scope, Direction) = (Scope::Exchange(0), Direction::ToServer);
 
@@ -14,7 +14,7 @@ fn at(base: Instant, millis: u64) -> Moment {
     }
 }
 
-fn hop(max_open: usize) -> (Hop, impl Fn() -> Vec<CallRecord>) {
+fn hop(max_open: usize) -> (Hop, impl Fn() -> Vec<Record>) {
     let (telemetry, records) = Telemetry::captured();
     let info = HopInfo {
         resource: Arc::default(),

@@ -55,6 +55,7 @@ use crate::wire::{Fingerprint, Listener};
 use body::ResponseBody;
 pub use connection::Door;
 pub use guard::Bounds;
+use handover::Handover;
 pub use idle::end_idle_sessions;
 pub use manners::{Forwarded, Manners, Network};
 use onward::Onward;
@@ -166,6 +167,7 @@ impl Conversation {
         self,
         client: ClientInfo,
         request: Request<Incoming>,
+        handover: Option<Arc<Handover>>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let may_end = headers::asks_for_websocket(request.headers());
         let mut answered = self.front(client, request).await;
@@ -187,7 +189,9 @@ impl Conversation {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         match self {
-            Self::Proxy { proxy, link } => exchange::run(proxy, link, client, request).await,
+            Self::Proxy { proxy, link } => {
+                exchange::run(proxy, link, client, request, handover).await
+            }
             Self::Bridge(bridge) => {
                 let request = convert::to_origin_form(request);
                 Ok(bridge.answer(client, request).await)

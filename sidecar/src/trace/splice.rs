@@ -45,7 +45,7 @@ fn in_meta(message: &Message<'_>, decision: &Decision, empty: bool) -> Vec<Edit>
         push_traceparent(&mut new, decision);
     } else {
         let mut with = vec![b'"'];
-        with.extend_from_slice(format_traceparent(&decision.outgoing).as_bytes());
+        with.extend_from_slice(&format_traceparent(&decision.outgoing));
         with.push(b'"');
         edits.push(replace(message, Slot::Traceparent, with));
     }
@@ -81,7 +81,7 @@ fn push_meta(out: &mut Vec<u8>, decision: &Decision) {
 
 fn push_traceparent(out: &mut Vec<u8>, decision: &Decision) {
     out.extend_from_slice(b"\"traceparent\":\"");
-    out.extend_from_slice(format_traceparent(&decision.outgoing).as_bytes());
+    out.extend_from_slice(&format_traceparent(&decision.outgoing));
     out.push(b'"');
 }
 

@@ -6,13 +6,13 @@ use opentelemetry::{KeyValue, StringValue};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::trace::SpanData;
 use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::record::span;
-use crate::record::span::tests::{call, hop};
-use crate::record::{Outcome, ParentSource, Side, Target};
+use crate::record::span::tests::{call, hop, span_data};
+use crate::record::{Outcome, ParentSource, Target};
 
 fn by_the_library(resource: &Resource, spans: &[SpanData]) -> Vec<u8> {
     let resource = ResourceAttributesWithSchema::from(resource);
@@ -29,15 +29,9 @@ fn resource() -> Resource {
         .build()
 }
 
-fn spans_of(records: Vec<crate::record::CallRecord>) -> Vec<SpanData> {
-    let scope = InstrumentationScope::builder("toolspan")
-        .with_version("1.2.3")
-        .build();
-    let mut spans = Vec::new();
-    for record in records {
-        span::append(record, &scope, &mut spans);
-    }
-    spans
+fn spans_of(records: &[Record]) -> Vec<SpanData> {
+    let spans = records.iter().flat_map(|record| record.spans());
+    spans.map(|span| span_data(&span)).collect()
 }
 
 prop_compose! {
@@ -49,7 +43,7 @@ prop_compose! {
         (duration, request_bytes, response_bytes) in any::<(u32, u64, u64)>(),
         (link, pair, resource_read, failed, client) in any::<(bool, bool, bool, bool, bool)>(),
         (flags, root) in any::<(u8, bool)>(),
-    ) -> crate::record::CallRecord {
+    ) -> Record {
         let mut record = call(&tenant);
         record.hop = std::sync::Arc::new(hop(if client { Side::Client } else { Side::Server }, pair));
         record.side = record.hop.side;
@@ -78,8 +72,8 @@ prop_compose! {
 proptest! {
     #[test]
     fn writes_what_the_library_writes(records in prop::collection::vec(record(), 0..40)) {
-        let (resource, spans) = (resource(), spans_of(records));
-        let own = export(&EncodedResource::new(&resource), &spans);
+        let (resource, spans) = (resource(), spans_of(&records));
+        let own = export(&EncodedResource::new(&resource), &records);
         if spans.is_empty() {
             prop_assert_eq!(ExportTraceServiceRequest::decode(&own[..]).unwrap().resource_spans.len(), 1);
         }
@@ -89,7 +83,6 @@ proptest! {
 
 #[test]
 fn every_kind_of_value_is_written_as_the_library_writes_it() {
-    let mut spans = spans_of(vec![call("acme")]);
     let texts: Vec<StringValue> = vec!["a".into(), "b".into()];
     let values: Vec<Value> = vec![
         true.into(),
@@ -102,12 +95,14 @@ fn every_kind_of_value_is_written_as_the_library_writes_it() {
         Value::Array(Array::F64(vec![0.0, -1.5])),
         Value::Array(Array::String(texts)),
     ];
-    spans[0].attributes = values
-        .into_iter()
-        .map(|value| KeyValue::new("key", value))
-        .collect();
-    let own = export(&EncodedResource::new(&resource()), &spans);
-    assert_eq!(own, by_the_library(&resource(), &spans));
+    for value in values {
+        let resource = Resource::builder_empty()
+            .with_attribute(KeyValue::new("key", value))
+            .build();
+        let calls = [call("acme")];
+        let own = export(&EncodedResource::new(&resource), &calls);
+        assert_eq!(own, by_the_library(&resource, &spans_of(&calls)));
+    }
 }
 
 #[test]

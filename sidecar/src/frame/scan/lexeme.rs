@@ -66,8 +66,10 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
         let quote = has_zero(word ^ (ONES * u64::from(b'"')));
         let escape = has_zero(word ^ (ONES * u64::from(b'\\')));
-        if (control | quote | escape | (word & HIGHS)) != 0 {
-            break;
+        // A borrow may mark bytes above the first that is meant, never one below it.
+        let marks = control | quote | escape | (word & HIGHS);
+        if marks != 0 {
+            return run + marks.trailing_zeros() as usize / 8;
         }
         run += 8;
     }
@@ -76,4 +78,25 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
         .skip(run)
         .position(|&b| b == b'"' || b == b'\\' || !(0x20..0x80).contains(&b))
         .unwrap_or(bytes.len() - run)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::plain_run;
+
+    proptest! {
+        #[test]
+        fn a_run_is_as_long_as_a_look_at_each_byte_says(
+            bytes in prop::collection::vec(
+                prop_oneof![6 => 0x20..0x7f_u8, 1 => any::<u8>(), 1 => prop::sample::select(&b"\"\\\x00\x1f\x20\x80\x21\x5b\x5d"[..])],
+                0..64,
+            )
+        ) {
+            let special = |b: &u8| *b == b'"' || *b == b'\\' || !(0x20..0x80).contains(b);
+            let expected = bytes.iter().position(special).unwrap_or(bytes.len());
+            prop_assert_eq!(plain_run(&bytes), expected);
+        }
+    }
 }

@@ -1,10 +1,14 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use opentelemetry::InstrumentationScope;
+use opentelemetry::trace::{
+    Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::*;
-use crate::record::{HopInfo, NotInjected, Outcome, Tenant, TenantSource};
+use crate::record::{HopInfo, Implementation, NotInjected, Outcome, Record, Tenant, TenantSource};
 
 const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
 
@@ -29,8 +33,8 @@ pub(crate) fn hop(side: Side, span_pair: bool) -> HopInfo {
     }
 }
 
-pub(crate) fn call(tenant: &str) -> CallRecord {
-    CallRecord {
+pub(crate) fn call(tenant: &str) -> Record {
+    Box::new(CallRecord {
         hop: Arc::new(hop(Side::Server, false)),
         side: Side::Server,
         tenant: Tenant {
@@ -63,18 +67,71 @@ pub(crate) fn call(tenant: &str) -> CallRecord {
         request_bytes: 120,
         response_bytes: 95,
         not_injected: None,
+    })
+}
+
+/// The span as the SDK of OpenTelemetry holds it.
+pub(crate) fn span_data(span: &Span<'_>) -> SpanData {
+    let mut attributes = Vec::new();
+    span.attributes(&mut |key, value| {
+        attributes.push(match value {
+            Value::Bool(value) => KeyValue::new(key, value),
+            Value::Int(value) => KeyValue::new(key, value),
+            Value::Text(value) => KeyValue::new(key, value.to_owned()),
+        });
+    });
+    let mut links = SpanLinks::default();
+    if let Some(link) = span.link() {
+        let linked = span_context(link, TraceState::NONE);
+        links.links.push(Link::with_context(linked));
+    }
+    let (method, target) = span.name();
+    let (start_time, end_time) = span.times();
+    SpanData {
+        span_context: span_context(span.context(), span.trace_state().parse().unwrap()),
+        parent_span_id: span
+            .parent()
+            .map_or(SpanId::INVALID, |parent| SpanId::from(parent.span_id)),
+        parent_span_is_remote: span.parent_is_remote(),
+        span_kind: match span.side() {
+            Side::Server => SpanKind::Server,
+            Side::Client => SpanKind::Client,
+        },
+        name: target
+            .map_or(method.to_owned(), |target| format!("{method} {target}"))
+            .into(),
+        start_time,
+        end_time,
+        attributes,
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links,
+        status: match span.is_error() {
+            true => Status::error(""),
+            false => Status::Unset,
+        },
+        instrumentation_scope: InstrumentationScope::builder(names::SCOPE)
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build(),
     }
 }
 
-fn spans(record: CallRecord) -> Vec<SpanData> {
-    let scope = InstrumentationScope::builder(names::SCOPE).build();
-    let mut spans = Vec::new();
-    append(record, &scope, &mut spans);
-    spans
+fn span_context(place: TraceContext, state: TraceState) -> SpanContext {
+    SpanContext::new(
+        TraceId::from(place.trace_id),
+        SpanId::from(place.span_id),
+        TraceFlags::new(place.flags),
+        false,
+        state,
+    )
 }
 
-fn only(record: CallRecord) -> SpanData {
-    let mut spans = spans(record);
+fn spans(record: &CallRecord) -> Vec<SpanData> {
+    record.spans().map(|span| span_data(&span)).collect()
+}
+
+fn only(record: impl Into<Record>) -> SpanData {
+    let mut spans = spans(&record.into());
     assert_eq!(spans.len(), 1);
     spans.remove(0)
 }
@@ -147,7 +204,7 @@ fn a_root_without_anything_optional() {
         context: CallContext {
             parent: None,
             parent_source: ParentSource::Root,
-            ..call("acme").context
+            ..call("acme").context.clone()
         },
         method: "ping".into(),
         target: None,
@@ -158,7 +215,7 @@ fn a_root_without_anything_optional() {
         network_protocol_version: None,
         outcome: Outcome::RpcError(-32601),
         not_injected: Some(NotInjected::TooLarge),
-        ..call("acme")
+        ..*call("acme")
     });
     assert_eq!(span.name, "ping");
     assert_eq!(span.span_kind, SpanKind::Client);
@@ -189,7 +246,7 @@ toolspan.not_injected=too_large
 fn a_callers_mistake_keeps_the_server_span_unset() {
     let span = only(CallRecord {
         outcome: Outcome::RpcError(-32602),
-        ..call("acme")
+        ..*call("acme")
     });
     assert_eq!(span.status, Status::Unset);
     assert_eq!(attribute(&span, names::ERROR_TYPE), None);
@@ -215,7 +272,7 @@ fn status_is_error_exactly_when_error_type_is_set() {
     ] {
         let span = only(CallRecord {
             outcome,
-            ..call("acme")
+            ..*call("acme")
         });
         assert_eq!(
             attribute(&span, names::ERROR_TYPE).is_some(),
@@ -234,7 +291,7 @@ fn a_pair_is_two_spans_with_one_mark() {
         record.context.pair_span_id = Some(7);
         record.context.link = Some(context(9));
         record.outcome = Outcome::RpcError(-32602);
-        let spans = spans(record);
+        let spans = spans(&record);
         let [server, client] = spans.as_slice() else {
             panic!("a pair is two spans, here are {}", spans.len());
         };
@@ -313,4 +370,18 @@ fn a_resource_is_an_attribute_and_never_a_name() {
         Some("file:///a")
     );
     assert_eq!(attribute(&span, names::GEN_AI_OPERATION_NAME), None);
+}
+
+#[test]
+fn an_address_is_written_as_the_library_does() {
+    for address in [
+        "0.0.0.0",
+        "127.0.0.1",
+        "10.20.100.9",
+        "255.255.255.255",
+        "::1",
+    ] {
+        let address: IpAddr = address.parse().unwrap();
+        assert_eq!(address_text(address), address.to_string());
+    }
 }

@@ -249,11 +249,11 @@ impl Exchange {
     }
 
     fn read_plain(&mut self, bytes: &[u8]) {
+        if let Reading::Json(scanner, fine) = &mut self.reading {
+            *fine = *fine && scanner.feed(bytes).is_ok();
+            return;
+        }
         match mem::replace(&mut self.reading, Reading::Nothing) {
-            Reading::Json(mut scanner, fine) => {
-                let fine = fine && scanner.feed(bytes).is_ok();
-                self.reading = Reading::Json(scanner, fine);
-            }
             Reading::Events(mut events) => {
                 events.feed(bytes, &mut |event| {
                     self.event(&event, Some(NotInjected::InResponse));

@@ -133,10 +133,12 @@ async fn serve_exchanges(
 ) -> Option<(Relay<Guard<Stream>, Stream>, Arc<Link>)> {
     let (watch, handover) = (gate.watch(), Arc::new(Handover::default()));
     let asked = AtomicBool::new(false);
-    let service = service_fn(|mut request: Request<Incoming>| {
+    let service = service_fn(|request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(Arc::clone(&handover));
-        conversations.current().answer(client.clone(), request)
+        let handover = Handover::of(&request, &handover);
+        conversations
+            .current()
+            .answer(client.clone(), request, handover)
     });
     let mut serving = http1::Builder::new()
         .preserve_header_case(true)
@@ -222,7 +224,8 @@ async fn serve_two(opened: Opened, client: &ClientInfo, hop: Service) {
     let asked = AtomicBool::new(false);
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);
-        conversations.current().answer(client.clone(), request)
+        let current = conversations.current();
+        current.answer(client.clone(), request, None)
     });
     let serving = http2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(limits::MAX_STREAMS)

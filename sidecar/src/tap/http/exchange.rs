@@ -29,10 +29,11 @@ pub(super) async fn run(
     link: Arc<Link>,
     client: ClientInfo,
     request: Request<Incoming>,
+    handover: Option<Arc<Handover>>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let wish = Wish::of(&request);
     let (mut parts, body) = request.into_parts();
-    let (manners, handover) = (&proxy.manners, Handover::of(&mut parts));
+    let manners = &proxy.manners;
     if !manners.allows(&parts.headers) {
         return Ok(refuse(&proxy));
     }

@@ -4,13 +4,18 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use memchr::memmem::Finder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::chunks::Chunks;
+
+/// Made once: to make them costs more than to look through an ordinary answer.
+static EVENT_STREAM: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"event-stream"));
+static END_OF_HEAD: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// A stream, watched.
 #[derive(Debug)]
@@ -85,13 +90,14 @@ impl State {
     /// The first bytes of an answer. A head that comes in pieces is not followed: that costs a buffer, not a byte.
     fn answered(&mut self, bytes: &[u8]) {
         self.reading = Reading::Unknown;
-        let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
+        let Some(named) = EVENT_STREAM.find(bytes) else {
+            return;
+        };
+        let Some(end) = END_OF_HEAD.find(bytes) else {
             return;
         };
         let (head, body) = bytes.split_at(end + 4);
-        if head.starts_with(b"HTTP/1.1 200")
-            && memchr::memmem::find(head, b"event-stream").is_some()
-        {
+        if named < end && head.starts_with(b"HTTP/1.1 200") {
             self.data = 0;
             self.reading = Reading::Events(Chunks::START);
             self.read(body);

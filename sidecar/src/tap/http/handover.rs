@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::request::Parts;
-use http::{Response, Version};
+use http::{Request, Response, Version};
 use tokio::sync::Notify;
 
 use super::body::Sent;
@@ -19,7 +18,7 @@ use super::upstream::Link;
 use crate::wire::Stream as ServerStream;
 
 /// How long a stream is silent before its connections are taken over.
-const IDLE: Duration = Duration::from_millis(250);
+const IDLE: Duration = Duration::from_millis(50);
 
 /// What the connection of a client knows of the event stream that is its answer, if it is one.
 #[derive(Debug, Default)]
@@ -46,13 +45,13 @@ struct Stream {
 impl Handover {
     /// That of the connection a request came on, if what is open on it can be taken over: an HTTP/1.1 connection
     /// that goes on after its answer, as HTTP, and a request whose end is plain.
-    pub fn of(request: &mut Parts) -> Option<Arc<Self>> {
-        let handover = request.extensions.remove::<Arc<Self>>()?;
-        let plain = request.version == Version::HTTP_11
-            && !headers::says_close(&request.headers)
-            && !request.headers.contains_key(UPGRADE)
-            && !request.headers.contains_key(TRANSFER_ENCODING);
-        plain.then_some(handover)
+    pub fn of<B>(request: &Request<B>, own: &Arc<Self>) -> Option<Arc<Self>> {
+        let headers = request.headers();
+        let plain = request.version() == Version::HTTP_11
+            && !headers::says_close(headers)
+            && !headers.contains_key(UPGRADE)
+            && !headers.contains_key(TRANSFER_ENCODING);
+        plain.then(|| Arc::clone(own))
     }
 
     /// An answer begins. Gives whether it is an event stream in chunks, on a connection that goes on after it.

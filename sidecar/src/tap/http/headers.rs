@@ -19,12 +19,25 @@ const SIGNATURE_INPUT: HeaderName = HeaderName::from_static("signature-input");
 pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// Fields that mean one connection only, whatever `Connection` names besides.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+];
+
 /// Removes the fields that mean one connection only (RFC 9110, 7.6.1); that trailers are taken is said again.
 /// A length beside a transfer coding means nothing (RFC 9112, 6.3) and goes with it.
 pub(in crate::tap) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // One look at each is less than one look-up of each: most messages have none.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let trailers = convert::takes_trailers(headers);
     let named = list(headers, &header::CONNECTION).unwrap_or_default();
-    headers.remove(header::CONNECTION);
     for name in named.split(',').map(str::trim) {
         if !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive") {
             headers.remove(name);
@@ -33,13 +46,7 @@ pub(in crate::tap) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ] {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
     if trailers {
@@ -87,18 +94,22 @@ pub(in crate::tap) fn only<'a>(
 
 /// All lines of a header that is a list.
 pub(in crate::tap) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines: Vec<_> = headers
+    let mut lines = headers
         .get_all(name)
         .iter()
-        .filter_map(|line| line.to_str().ok())
-        .collect();
-    (!lines.is_empty()).then(|| lines.join(","))
+        .filter_map(|line| line.to_str().ok());
+    let mut all = lines.next()?.to_owned();
+    for line in lines {
+        all.push(',');
+        all.push_str(line);
+    }
+    Some(all)
 }
 
 /// Puts the outgoing context into the headers, for servers that read only them.
 pub(in crate::tap) fn inject(headers: &mut HeaderMap, decision: &Decision) {
     let traceparent = format_traceparent(&decision.outgoing);
-    if let Ok(value) = HeaderValue::try_from(traceparent) {
+    if let Ok(value) = HeaderValue::from_bytes(&traceparent) {
         headers.insert(TRACEPARENT, value);
     }
     // A state belongs to the parent it came with; that of another carrier goes.

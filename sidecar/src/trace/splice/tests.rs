@@ -24,7 +24,8 @@ fn splice(text: &str) -> Result<String, NotInjected> {
     for edit in plan(&message, &decision)?.into_iter().rev() {
         out.replace_range(edit.at, std::str::from_utf8(&edit.with).unwrap());
     }
-    Ok(out.replace(&format_traceparent(&decision.outgoing), "TP"))
+    let ours = String::from_utf8(format_traceparent(&decision.outgoing).to_vec()).unwrap();
+    Ok(out.replace(&ours, "TP"))
 }
 
 #[test]
