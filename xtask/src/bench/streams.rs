@@ -2,6 +2,7 @@
 //! Never guesses: where the machine's limit on descriptors allows fewer, fewer are open, and it says so.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,6 +17,9 @@ const STREAMS: u64 = 10_000;
 /// Of each stream the sidecar holds two; the rest is its own.
 const SPARE: u64 = 100;
 const MIB: f64 = 1024.0;
+/// Memory that has not gone down for so long goes down no more.
+const SETTLED: Duration = Duration::from_secs(2);
+const SETTLE_AT_MOST: Duration = Duration::from_secs(20);
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -49,10 +53,26 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     client.args(["--count", &count.to_string()]);
     let (mut client, line) = Started::printing_line("open-streams", &mut client)?;
     let open = proc::resident(hop.pid)?;
+    let settled = settled(hop.pid, open)?;
     println!("\n{}", line.trim());
     client.stop()?;
-    print(count, idle as f64 / MIB, open as f64 / MIB);
+    let figures = [idle, open, settled].map(|kib| kib as f64 / MIB);
+    print(count, figures);
     Ok(())
+}
+
+/// Memory once it stops going down: what opening took is given back a moment later.
+fn settled(pid: u32, open: u64) -> Result<u64> {
+    let (mut least, deadline) = (open, Instant::now() + SETTLE_AT_MOST);
+    let mut last_drop = Instant::now();
+    while last_drop.elapsed() < SETTLED && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = proc::resident(pid)?;
+        if now < least {
+            (least, last_drop) = (now, Instant::now());
+        }
+    }
+    Ok(least)
 }
 
 /// Raises our own limit, which what we start inherits, as far as it goes.
@@ -69,13 +89,14 @@ fn descriptors() -> Result<u64> {
     Ok(most)
 }
 
-fn print(count: u64, idle: f64, open: f64) {
+/// The goal holds at the worst moment: all streams are open, and the last have not been idle yet.
+fn print(count: u64, [idle, open, settled]: [f64; 3]) {
     if count < STREAMS {
         println!("the limit on descriptors of this machine allows {count} streams, not {STREAMS}");
     }
     let each = (open - idle) / count as f64;
     println!(
-        "resident MiB: {idle:.1} idle, {open:.1} with {count} open streams, {:.1} KiB each\n",
+        "resident MiB: {idle:.1} idle, {open:.1} with {count} open streams, {:.1} KiB each; {settled:.1} settled\n",
         each * 1024.0
     );
     let all = idle + each * STREAMS as f64;
