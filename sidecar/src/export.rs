@@ -3,7 +3,7 @@
 //! Never blocks a caller: what does not fit is dropped and counted.
 
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ use worker::{Pace, Worker};
 const LINGER: Duration = Duration::from_millis(200);
 /// The exporter ends by its own time-out; this is for one that does not.
 const GRACE: Duration = Duration::from_secs(1);
+/// A wait for the end of the thread is made of these.
+const STEP: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Error)]
 pub enum ExportError {
@@ -126,6 +128,7 @@ impl Telemetry {
                 queue: Arc::clone(&queue),
                 thread,
                 ended,
+                counters: Arc::clone(&counters),
             }),
         };
         let shared = Shared {
@@ -195,9 +198,10 @@ impl TelemetryOwner {
             return;
         };
         running.queue.close(clock::instant() + deadline);
-        // The thread says its end by dropping its side. One that is stuck must not keep the process.
-        if running.ended.recv_timeout(deadline + GRACE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if !running.ends_within(deadline + GRACE) {
             tracing::error!("the telemetry thread does not end; queued spans are lost");
+            let lost = running.queue.held().records as u64;
+            running.counters.drop_calls(DropReason::Shutdown, lost);
             return;
         }
         if running.thread.join().is_err() {
@@ -212,6 +216,16 @@ struct Running {
     thread: JoinHandle<()>,
     /// Nothing is ever sent: it disconnects when the thread ends.
     ended: mpsc::Receiver<()>,
+    counters: Arc<Counters>,
+}
+
+impl Running {
+    /// The thread says its end by dropping its side. One that is stuck must not keep the process; one that could not
+    /// run because the whole machine stood still must get its time, so the wait is in steps.
+    fn ends_within(&self, limit: Duration) -> bool {
+        let steps = limit.as_millis().div_ceil(STEP.as_millis());
+        (0..steps).any(|_| self.ended.recv_timeout(STEP) == Err(RecvTimeoutError::Disconnected))
+    }
 }
 
 /// What the telemetry thread needs besides its sink.

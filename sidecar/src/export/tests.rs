@@ -18,6 +18,8 @@ enum Answer {
     Refuse,
     Hang,
     Panic,
+    /// Blocks the thread until the test is over.
+    Block,
     Reject(u64),
 }
 
@@ -81,6 +83,9 @@ impl Sink for Scripted {
             Answer::Refuse => Err("refused".into()),
             Answer::Hang => std::future::pending().await,
             Answer::Panic => panic!("scripted"),
+            Answer::Block => loop {
+                std::thread::park();
+            },
             Answer::Reject(spans) => {
                 attempt::note_rejected(spans);
                 Ok(())
@@ -325,4 +330,15 @@ fn export_that_is_off_lets_records_go() {
         .sum();
     assert_eq!((sum, exported(&telemetry)), (1, 0));
     assert_eq!(dropped(&telemetry, DropReason::SwitchedOff), 1);
+}
+
+#[test]
+fn what_a_thread_that_is_stuck_holds_is_counted_as_lost() {
+    let sink = Scripted::new(|_| Answer::Block);
+    let (telemetry, owner) = start(&sink, plan());
+    telemetry.record_call(call("a"));
+    sink.wait_until(|seen| !seen.exports.is_empty());
+    telemetry.record_call(call("a"));
+    owner.finish(Duration::ZERO);
+    assert_eq!(dropped(&telemetry, DropReason::Shutdown), 2);
 }

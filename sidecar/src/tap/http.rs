@@ -170,7 +170,7 @@ impl Conversation {
         handover: Option<Arc<Handover>>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let may_end = headers::asks_for_websocket(request.headers());
-        let mut answered = self.front(client, request).await;
+        let mut answered = self.front(client, request, handover).await;
         if let Ok(response) = &mut answered
             && may_end
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -187,6 +187,7 @@ impl Conversation {
         self,
         client: ClientInfo,
         request: Request<Incoming>,
+        handover: Option<Arc<Handover>>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         match self {
             Self::Proxy { proxy, link } => {
