@@ -283,13 +283,16 @@ fn bridge(values: Values<'_>, command: Vec<OsString>) -> Result<BridgeSettings, 
         let texts = texts.into_iter().map(|text| text.to_ascii_lowercase());
         texts.collect()
     };
+    let max_message_bytes = values.number("max_message_bytes", 1)?;
+    let max_held_bytes: usize = values.number("max_held_bytes", 0)?;
     Ok(BridgeSettings {
         command,
         mcp_path: values.local_path("mcp_path")?,
         allowed_hosts: lower("allowed_hosts"),
         allowed_origins: lower("allowed_origins"),
         max_sessions: values.number("max_sessions", 1)?,
-        max_message_bytes: values.number("max_message_bytes", 1)?,
+        max_message_bytes,
+        max_held_bytes: max_held_bytes.max(max_message_bytes),
         max_replay_bytes: values.number("max_replay_bytes", 0)?,
     })
 }

@@ -56,19 +56,22 @@ pub enum Refusal {
     Origin,
     /// A name that is not ours, at a hop with a `command`.
     Host,
+    /// A large message, while others take all the memory that they may.
+    HeldBytes,
     SlowHead,
     SlowBody,
     SlowReader,
 }
 
 impl Refusal {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unparsable,
         Self::Length,
         Self::BareReturn,
         Self::TooLarge,
         Self::Origin,
         Self::Host,
+        Self::HeldBytes,
         Self::SlowHead,
         Self::SlowBody,
         Self::SlowReader,
@@ -83,6 +86,7 @@ impl Refusal {
             Self::TooLarge => "too_large",
             Self::Origin => "origin",
             Self::Host => "host",
+            Self::HeldBytes => "held_bytes",
             Self::SlowHead => "slow_head",
             Self::SlowBody => "slow_body",
             Self::SlowReader => "slow_reader",

@@ -212,6 +212,15 @@ pub(crate) const OPTIONS: &[Opt] = &[
         doc: "Largest message that passes between clients and a `command`, which are held whole.",
     },
     Opt {
+        key: "max_held_bytes",
+        kind: Kind::Integer,
+        scope: Scope::Hop,
+        default: Some("268435456"),
+        env: Some("TOOLSPAN_MAX_HELD_BYTES"),
+        flag: None,
+        doc: "What messages of clients that a `command` has not read yet may take in all, beyond 64 KiB each; one always fits. Beyond it: 503.",
+    },
+    Opt {
         key: "max_replay_bytes",
         kind: Kind::Integer,
         scope: Scope::Hop,

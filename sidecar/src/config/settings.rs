@@ -112,6 +112,8 @@ pub struct BridgeSettings {
     pub allowed_origins: Vec<String>,
     pub max_sessions: usize,
     pub max_message_bytes: usize,
+    /// At least as much as one message.
+    pub max_held_bytes: usize,
     pub max_replay_bytes: usize,
 }
 

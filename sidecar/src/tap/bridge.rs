@@ -15,6 +15,7 @@
 
 mod access;
 mod answer;
+mod budget;
 mod caller;
 mod check;
 mod child;
@@ -47,6 +48,7 @@ use crate::session::Hop;
 use crate::tap::http::ClientInfo;
 
 use answer::{Answer, Refusal, empty, forbidden, method_not_allowed};
+use budget::Budget;
 use caller::Keys;
 use children::{Places, Room, end_idle};
 pub(crate) use events::EventBody;
@@ -66,6 +68,7 @@ pub struct Bridge {
     keys: Keys,
     places: Mutex<Places>,
     room: Arc<Room>,
+    budget: Arc<Budget>,
     /// The search for idle ones.
     looking: Mutex<JoinSet<()>>,
 }
@@ -80,6 +83,7 @@ impl Bridge {
             keys: Keys::default(),
             places: Mutex::default(),
             room: Arc::default(),
+            budget: Arc::default(),
             looking: Mutex::default(),
         });
         lock(&bridge.looking).spawn(end_idle(Arc::downgrade(&bridge)));

@@ -2,7 +2,7 @@
 //! Never learns from an answer whether there is a session: another's is none.
 
 use tests::kernel::{peak, reset_peak};
-use tests::websocket::End;
+use tests::websocket::{CLOSE, End, Frame, TEXT};
 use tests::wire::Version;
 use tests::wire::certs::{Authority, Identity};
 use tests::wire::client::Client as TlsClient;
@@ -277,4 +277,61 @@ fn the_child_that_was_idle_for_longest_gives_way_and_none_that_is_in_use() {
         (late.post(&tool(&json!(1), "pid")).status == 200).then_some(())
     });
     wait_until_gone(busy);
+}
+
+/// Reads one line, and no more.
+const DEAF: &str = r#"read -r line; printf '%s\n' "$INITIALIZED"; while :; do sleep 1; done"#;
+const INITIALIZED: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
+
+#[test]
+fn what_waits_for_commands_that_do_not_read_has_a_bound() {
+    let env = [
+        ("INITIALIZED", INITIALIZED),
+        ("TOOLSPAN_MAX_MESSAGE_BYTES", "1000000"),
+        ("TOOLSPAN_MAX_HELD_BYTES", "2000000"),
+    ];
+    let proxy = Proxy::serving(&["sh", "-c", DEAF], &[], &env);
+    let note = |bytes: usize| {
+        let text = "x".repeat(bytes);
+        json!({"jsonrpc": "2.0", "method": "notifications/x", "params": {"x": text}}).to_string()
+    };
+    let mut session = Client::to(proxy.address()).initialize("2025-06-18");
+    let other = Client::to(proxy.address()).initialize("2025-06-18");
+    let (large, small) = (note(900_000), note(50_000));
+    reset_peak(proxy.id());
+    let before = peak(proxy.id());
+    for (session, body, status) in [
+        (&session, &large, 202),
+        (&session, &large, 202),
+        (&other, &large, 503),
+        (&session, &large, 503),
+        (&other, &small, 202),
+    ] {
+        let answer = session.again(proxy.address()).post(body);
+        assert_eq!(
+            answer.status,
+            status,
+            "{} bytes: {}",
+            body.len(),
+            answer.text()
+        );
+    }
+    let mut websocket = End::connect(proxy.address(), "/ws", &[]).expect("an answer");
+    let message = Frame::of_client(TEXT, &*large);
+    websocket.send(&message).expect("it is read");
+    let close = websocket.receive().expect("a frame").expect("a frame");
+    let code = close
+        .payload
+        .first_chunk()
+        .map(|code| u16::from_be_bytes(*code));
+    assert_eq!((close.opcode, code), (CLOSE, Some(1013)));
+    let grown = peak(proxy.id()) - before;
+    assert!(grown < 16 << 10, "memory grew by {grown} KiB");
+    // What a session has waiting goes with it.
+    assert_eq!(session.send("DELETE", "/mcp", &[]).status, 200);
+    eventually("room for a large message", PATIENCE, || {
+        (other.again(proxy.address()).post(&large).status == 202).then_some(())
+    });
+    let (summary, _) = proxy.stop_and_keep_log();
+    assert!(summary.count("clients_refused") >= 3);
 }

@@ -90,6 +90,12 @@ impl Receiver {
         &mut self.buffer
     }
 
+    /// How much of an unfinished message is held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.message.len()
+    }
+
     /// The next thing that is complete; none when more bytes are needed.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
+use super::budget::Spent;
 use crate::tap::stdio::guard::{self, Control, Exit, Guard};
 use lines::{Line, Lines};
 
@@ -40,11 +41,14 @@ pub(super) trait Hearer: Send + Sync + 'static {
 #[error("the command has ended")]
 pub(super) struct Gone;
 
+/// A line that a child has not read yet, and what it takes of the room for all.
+type Waiting = (Bytes, Option<Arc<Spent>>);
+
 /// Our side of a running child.
 #[derive(Debug)]
 pub(super) struct Child {
     /// None once the child is to end.
-    lines: Mutex<Option<mpsc::Sender<Bytes>>>,
+    lines: Mutex<Option<mpsc::Sender<Waiting>>>,
     /// Turns true when it is to end.
     asked: watch::Sender<bool>,
     /// True when nothing of it is left.
@@ -95,15 +99,15 @@ impl Child {
     }
 
     /// Hands over one line, its end included. Waits while the child does not read.
-    pub async fn send(&self, line: Bytes) -> Result<(), Gone> {
+    pub async fn send(&self, line: Bytes, spent: Arc<Spent>) -> Result<(), Gone> {
         let lines = self.lines().ok_or(Gone)?;
-        lines.send(line).await.map_err(|_| Gone)
+        lines.send((line, Some(spent))).await.map_err(|_| Gone)
     }
 
     /// Hands over one line from where nobody can wait.
     pub fn send_later(&self, line: Bytes) {
         let Some(lines) = self.lines() else { return };
-        if let Err(mpsc::error::TrySendError::Full(line)) = lines.try_send(line) {
+        if let Err(mpsc::error::TrySendError::Full(line)) = lines.try_send((line, None)) {
             // It ends with the channel, which the child's own task owns.
             tokio::spawn(async move { lines.send(line).await });
         }
@@ -121,11 +125,11 @@ impl Child {
         let _ = self.over.clone().wait_for(|over| *over).await;
     }
 
-    fn lines(&self) -> Option<mpsc::Sender<Bytes>> {
+    fn lines(&self) -> Option<mpsc::Sender<Waiting>> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Bytes>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Waiting>>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,7 +142,7 @@ pub(super) struct Running {
     notices: pipe::Receiver,
     stdin: pipe::Sender,
     stdout: pipe::Receiver,
-    waiting: mpsc::Receiver<Bytes>,
+    waiting: mpsc::Receiver<Waiting>,
     to_end: watch::Receiver<bool>,
     done: watch::Sender<bool>,
 }
@@ -188,8 +192,8 @@ impl Running {
 }
 
 /// Writes lines until nobody has any more, or the child reads no more.
-async fn write(mut stdin: pipe::Sender, waiting: &mut mpsc::Receiver<Bytes>) {
-    while let Some(line) = waiting.recv().await {
+async fn write(mut stdin: pipe::Sender, waiting: &mut mpsc::Receiver<Waiting>) {
+    while let Some((line, _spent)) = waiting.recv().await {
         if let Err(error) = stdin.write_all(&line).await {
             debug!(%error, "the command reads no more");
             waiting.close();

@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use super::events::EventId;
 
+/// What an event takes besides its text.
+const OVERHEAD: usize = 128;
+
 /// What was sent, or is to be sent, on the streams of one session.
 #[derive(Debug)]
 pub(super) struct History {
@@ -34,7 +37,7 @@ impl History {
 
     /// Adds an event that nobody has got yet. Gives the number of those that are lost by it.
     pub fn add(&mut self, id: EventId, text: Bytes) -> u64 {
-        self.bytes += text.len();
+        self.bytes += text.len() + OVERHEAD;
         self.events.push_back(Event {
             id,
             text,
@@ -51,7 +54,7 @@ impl History {
             let Some(oldest) = self.events.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.text.len();
+            self.bytes -= oldest.text.len() + OVERHEAD;
             lost += u64::from(oldest.missed);
         }
         lost
@@ -110,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_client_gets_what_it_has_not_seen_of_its_own_stream() {
-        let mut history = History::new(100);
+        let mut history = History::new(4 * OVERHEAD + 100);
         for number in 1..=4 {
             let event = id(number % 2, number);
             assert_eq!(history.add(event, Bytes::from(number.to_string())), 0);
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_nobody_took_is_kept_for_the_next_client_once() {
-        let mut history = History::new(100);
+        let mut history = History::new(4 * OVERHEAD + 100);
         history.add(id(0, 1), Bytes::from("a"));
         history.add(id(0, 2), Bytes::from("b"));
         history.taken(id(0, 1));
@@ -135,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first_and_are_counted_when_nobody_got_them() {
-        let mut history = History::new(3);
+        let mut history = History::new(OVERHEAD + 3);
         assert_eq!(history.add(id(1, 1), Bytes::from("aa")), 0);
         assert_eq!(history.add(id(1, 2), Bytes::from("bb")), 1);
         history.taken(id(1, 2));

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Bridge;
+use super::budget::Spent;
 use super::caller::{Claim, Holder};
 use super::child::{Child, Gone};
 use super::events::{EventBody, EventId, Finish, Outlet, Owner, Pace, event, priming};
@@ -162,9 +163,9 @@ impl Session {
         self.lock().ended
     }
 
-    pub async fn send(&self, line: Bytes) -> Result<(), Gone> {
+    pub async fn send(&self, line: Bytes, spent: Arc<Spent>) -> Result<(), Gone> {
         self.lock().used = clock::instant();
-        self.child.send(line).await
+        self.child.send(line, spent).await
     }
 
     /// Waits for the answer to `initialize`; the sender goes when the session ends first.
@@ -186,6 +187,7 @@ impl Session {
             if let Some(outlet) = over {
                 outlet.finish(Finish::Done);
             }
+            state.shrink();
         }
         let mut first = Vec::new();
         if state.version.as_deref().is_some_and(|v| v >= PRIMED_SINCE) {
@@ -203,6 +205,7 @@ impl Session {
         state.used = clock::instant();
         for message in requests(&posted.scanner) {
             state.routes.open(&message, &posted.body, STANDALONE);
+            state.shrink();
         }
     }
 
@@ -352,6 +355,23 @@ impl State {
     fn abandon(&mut self, stream: u64) {
         if self.routes.abandon(stream) && stream != STANDALONE {
             self.streams.remove(&stream);
+        }
+    }
+
+    /// Keeps no more of requests than may be kept. The one stream of HTTP+SSE is always read.
+    fn shrink(&mut self) {
+        let streams = &self.streams;
+        let is_read = |stream| {
+            streams
+                .get(&stream)
+                .is_some_and(|outlet| outlet.is_attached())
+        };
+        let closed = self
+            .routes
+            .shrink(|stream| stream == STANDALONE || !is_read(stream));
+        let over = closed.filter(|closed| closed.last && closed.stream != STANDALONE);
+        if let Some(over) = over {
+            self.streams.remove(&over.stream);
         }
     }
 

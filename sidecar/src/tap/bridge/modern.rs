@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::Bridge;
 use super::answer::{HEADER_MISMATCH, Refusal};
+use super::budget::Spent;
 use super::caller::Caller;
 use super::child::{Child, Gone};
 use super::events::{EventBody, Finish, Outlet, Owner, Pace};
@@ -205,8 +206,8 @@ impl Shared {
     }
 
     /// Tells the child of a request.
-    async fn send(&self, number: u64, line: Bytes) -> Result<(), Gone> {
-        self.child.send(line).await?;
+    async fn send(&self, number: u64, line: Bytes, spent: Arc<Spent>) -> Result<(), Gone> {
+        self.child.send(line, spent).await?;
         if let Some(open) = self.lock().open.get_mut(&number) {
             open.sent = true;
         }
@@ -214,9 +215,9 @@ impl Shared {
     }
 
     /// Tells the child something that has no answer.
-    async fn notify(&self, line: Bytes) -> Result<(), Gone> {
+    async fn notify(&self, line: Bytes, spent: Arc<Spent>) -> Result<(), Gone> {
         self.lock().used = clock::instant();
-        self.child.send(line).await
+        self.child.send(line, spent).await
     }
 
     /// A client waits no more: unless its request has ended, the child is told.

@@ -17,9 +17,15 @@ use crate::tap::http::headers::only;
 const MAX_TOOLS: usize = 4096;
 const KEYWORD: &str = "x-mcp-header";
 
+/// About what may be kept of them; a tool for which there is no room is not checked either.
+const MAX_BYTES: usize = 1 << 20;
+
 /// The headers of the tools that have any.
 #[derive(Debug, Default)]
-pub(super) struct Mirrors(HashMap<String, Vec<Mirror>>);
+pub(super) struct Mirrors {
+    tools: HashMap<String, Vec<Mirror>>,
+    bytes: usize,
+}
 
 /// A property and the header that repeats it.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +38,7 @@ struct Mirror {
 impl Mirrors {
     /// Reads an answer to `tools/list`. Most have no such header, and are not read at all.
     pub fn learn(&mut self, answer: &[u8]) {
-        if self.0.is_empty() && memmem::find(answer, KEYWORD.as_bytes()).is_none() {
+        if self.tools.is_empty() && memmem::find(answer, KEYWORD.as_bytes()).is_none() {
             return;
         }
         let Ok(answer) = serde_json::from_slice::<Value>(answer) else {
@@ -43,17 +49,21 @@ impl Mirrors {
             let Some(name) = tool.get("name").and_then(Value::as_str) else {
                 continue;
             };
-            self.0.remove(name);
+            if let Some(older) = self.tools.remove(name) {
+                self.bytes -= weight(name, &older);
+            }
             let mirrors = tool.get("inputSchema").map(mirrors).unwrap_or_default();
-            if !mirrors.is_empty() && self.0.len() < MAX_TOOLS {
-                self.0.insert(name.to_owned(), mirrors);
+            let bytes = self.bytes + weight(name, &mirrors);
+            if !mirrors.is_empty() && self.tools.len() < MAX_TOOLS && bytes <= MAX_BYTES {
+                self.tools.insert(name.to_owned(), mirrors);
+                self.bytes = bytes;
             }
         }
     }
 
     /// Compares the headers of a `tools/call` with its arguments; the error names the header.
     pub fn check(&self, headers: &HeaderMap, tool: &str, call: &[u8]) -> Result<(), String> {
-        let Some(mirrors) = self.0.get(tool) else {
+        let Some(mirrors) = self.tools.get(tool) else {
             return Ok(());
         };
         let call: Value = serde_json::from_slice(call).unwrap_or_default();
@@ -83,6 +93,18 @@ impl Mirrors {
         }
         Ok(())
     }
+}
+
+/// About what a tool takes.
+fn weight(name: &str, mirrors: &[Mirror]) -> usize {
+    let of = |mirror: &Mirror| {
+        let path = mirror
+            .path
+            .iter()
+            .map(|key| key.len() + size_of::<String>());
+        size_of::<Mirror>() + mirror.header.as_str().len() + path.sum::<usize>()
+    };
+    size_of::<String>() + name.len() + mirrors.iter().map(of).sum::<usize>()
 }
 
 /// The headers that a schema asks for: of properties that are reached through `properties` alone.

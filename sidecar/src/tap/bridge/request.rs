@@ -9,7 +9,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::Bridge;
-use super::answer::{INVALID_REQUEST, PARSE_ERROR, Refusal};
+use super::answer::{INVALID_REQUEST, PARSE_ERROR, Refusal, SERVER_ERROR};
+use super::budget::Spent;
 use super::lines::scan;
 use crate::clock;
 use crate::frame::line::Edit;
@@ -27,6 +28,8 @@ use super::caller::{Claim, Holder};
 pub(super) struct Posted {
     pub body: Bytes,
     pub scanner: Scanner,
+    /// What it takes of the room for all.
+    pub spent: Spent,
 }
 
 /// Reads a body.
@@ -42,19 +45,29 @@ pub(super) async fn read(
             "Unsupported Media Type: Content-Type must be application/json, without an encoding",
         ));
     }
-    let max = bridge.rules().settings.max_message_bytes;
+    let rules = bridge.rules();
+    let (max, all) = (
+        rules.settings.max_message_bytes,
+        rules.settings.max_held_bytes,
+    );
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
     }
-    let mut whole = BytesMut::new();
+    let (mut whole, mut spent) = (BytesMut::new(), bridge.budget.begin());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::bad("the body did not arrive"))?;
         // Trailers of a request have no meaning in MCP; they are the only frames without data.
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if whole.len() + data.len() > max {
+        let length = whole.len() + data.len();
+        if length > max {
             return Err(too_large(max));
+        }
+        if !spent.grow_to(length, all) {
+            drop((whole, spent));
+            bridge.counters.refuse(crate::counters::Refusal::HeldBytes);
+            return Err(pass_over(bridge, headers, body, no_room(all)).await);
         }
         whole.extend_from_slice(&data);
     }
@@ -67,7 +80,11 @@ pub(super) async fn read(
             INVALID_REQUEST,
             "the batch has too many messages",
         )),
-        Some(scanner) => Ok(Posted { body, scanner }),
+        Some(scanner) => Ok(Posted {
+            body,
+            scanner,
+            spent,
+        }),
         None => Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             PARSE_ERROR,
@@ -96,6 +113,14 @@ pub(super) async fn pass_over(
         left = rest;
     }
     refusal
+}
+
+fn no_room(max: usize) -> Refusal {
+    Refusal::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        SERVER_ERROR,
+        format!("messages that wait for the command take {max} bytes already; no more are allowed"),
+    )
 }
 
 fn too_large(max: usize) -> Refusal {

@@ -9,6 +9,8 @@ use crate::frame::{Id, Kind, Message, Slot};
 
 /// The stream that a client opens with GET.
 pub(super) const STANDALONE: u64 = 0;
+/// Requests that may wait in one session, where nobody reads the stream that their answers are for.
+const MAX_OPEN: usize = 10_000;
 /// A name whose text is longer is remembered by its hash.
 const LONGEST_NAME: usize = 256;
 
@@ -75,6 +77,17 @@ impl Routes {
         self.open.insert(name, open);
         let older = older.filter(|older| older.last && older.stream != stream);
         older.map(|older| older.stream)
+    }
+
+    /// Forgets the oldest request on a stream that nobody reads, where too many are open. Its answer will belong nowhere.
+    pub fn shrink(&mut self, is_unread: impl Fn(u64) -> bool) -> Option<Closed> {
+        if self.open.len() <= MAX_OPEN {
+            return None;
+        }
+        let unread = self.open.iter().filter(|(_, open)| is_unread(open.stream));
+        let (oldest, _) = unread.min_by_key(|(_, open)| open.number)?;
+        let oldest = oldest.clone();
+        self.close(&oldest)
     }
 
     /// The client does not wait any more for the answer to what it cancels here, which may come all the same. Gives

@@ -74,7 +74,7 @@ pub(super) async fn post(
     );
     session.cancel(&posted);
     session.open_requests(&posted);
-    if send(&session, &posted, &observed).await.is_err() {
+    if send(&session, posted, &observed).await.is_err() {
         session.over().await;
         return Ok(gone(bridge, session.ended()));
     }

@@ -62,7 +62,7 @@ pub(super) async fn post(
     );
     session.cancel(&posted);
     let stream = requests.then(|| session.open_stream(&posted));
-    if send(&session, &posted, &observed).await.is_err() {
+    if send(&session, posted, &observed).await.is_err() {
         session.over().await;
         return Ok(gone(bridge, session.ended()));
     }
@@ -79,7 +79,7 @@ fn initializes(message: &Message<'_>) -> bool {
 /// Hands the messages of a POST over, each as a line.
 pub(super) async fn send(
     session: &Session,
-    posted: &Posted,
+    posted: Posted,
     observed: &Observed,
 ) -> Result<(), Gone> {
     let lines: Vec<Bytes> = posted
@@ -87,8 +87,11 @@ pub(super) async fn send(
         .messages()
         .map(|message| line(&posted.body, place(&message), &observed.edits))
         .collect();
+    // The lines are all that is needed of it, and they may wait.
+    let Posted { spent, .. } = posted;
+    let spent = Arc::new(spent);
     for line in lines {
-        session.send(line).await?;
+        session.send(line, Arc::clone(&spent)).await?;
     }
     Ok(())
 }
@@ -168,7 +171,7 @@ async fn begin(
     let answered = session.await_initialize();
     let stream = session.open_stream(&posted);
     // That the child is gone is told by the end of the session, which knows why.
-    let _ = send(&session, &posted, &observed).await;
+    let _ = send(&session, posted, &observed).await;
     match answered.await {
         Ok(initialized) if initialized.refused => Ok(events(stream, None)),
         Ok(_) => {

@@ -26,7 +26,7 @@ use super::answer::{Answer, Refusal, empty};
 use crate::tap::http::ClientInfo;
 use crate::tap::http::body::ResponseBody;
 
-use frames::Out;
+use frames::{Bounds, Out};
 use handshake::Agreed;
 pub(super) use handshake::wishes;
 pub(super) use messages::Connection;
@@ -52,9 +52,13 @@ pub(super) async fn get(bridge: &Arc<Bridge>, client: &ClientInfo, parts: &Parts
         Ok(connected) => connected,
         Err(error) => return error.answer(),
     };
+    let rules = bridge.rules();
     let held = Held {
         connection,
-        max: bridge.rules().settings.max_message_bytes,
+        bounds: Bounds {
+            message: rules.settings.max_message_bytes,
+            held: rules.settings.max_held_bytes,
+        },
         _over: held,
     };
     client.onward.set(move |stream| held.run(stream, waiting));
@@ -87,14 +91,14 @@ fn upgrade_required() -> Answer {
 /// Whoever has it has the connection: when it is dropped, before or after the first frame, the child ends.
 struct Held {
     connection: Arc<Connection>,
-    max: usize,
+    bounds: Bounds,
     /// Its end says that nothing is written any more.
     _over: oneshot::Sender<()>,
 }
 
 impl Held {
     async fn run(self, stream: impl AsyncRead + AsyncWrite, waiting: mpsc::Receiver<Out>) {
-        frames::run(&self.connection, stream, waiting, self.max).await;
+        frames::run(&self.connection, stream, waiting, self.bounds).await;
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
@@ -14,6 +15,7 @@ use crate::frame::{Kind, Message, Slot};
 use crate::session::{Peers, Scope};
 use crate::tap::bridge::Bridge;
 use crate::tap::bridge::answer::{Answer, Refusal, empty, events, failed, json};
+use crate::tap::bridge::budget::Spent;
 use crate::tap::bridge::caller::Caller;
 use crate::tap::bridge::check;
 use crate::tap::bridge::lines::{self, line, range};
@@ -57,7 +59,9 @@ pub(in crate::tap::bridge) async fn post(
         Err(error) => return Ok(error.answer()),
     };
     if message.kind() == Kind::Notification {
-        return Ok(notify(&shared, &message, &posted).await);
+        let line = line(&posted.body, lines::place(&message), &[]);
+        drop(messages);
+        return Ok(notify(&shared, line, posted.spent).await);
     }
     if message.text(Slot::Method).as_deref() == Some("tools/call") {
         shared
@@ -65,7 +69,7 @@ pub(in crate::tap::bridge) async fn post(
             .map_err(named)?;
     }
     drop(messages);
-    Ok(ask(bridge, client, &parts.headers, shared, &posted).await)
+    Ok(ask(bridge, client, &parts.headers, shared, posted).await)
 }
 
 /// Two are not passed on. The id of a cancel is one that the child does not know, and over HTTP a client cancels by
@@ -78,9 +82,8 @@ fn is_for_nobody(note: &Message<'_>) -> bool {
     )
 }
 
-async fn notify(shared: &Shared, message: &Message<'_>, posted: &Posted) -> Answer {
-    let line = line(&posted.body, lines::place(message), &[]);
-    match shared.notify(line).await {
+async fn notify(shared: &Shared, line: Bytes, spent: Spent) -> Answer {
+    match shared.notify(line, Arc::new(spent)).await {
         Ok(()) => empty(StatusCode::ACCEPTED),
         Err(_) => gone(shared).await,
     }
@@ -91,7 +94,7 @@ async fn ask(
     client: &ClientInfo,
     headers: &HeaderMap,
     in_use: InUse,
-    posted: &Posted,
+    posted: Posted,
 ) -> Answer {
     let (hop, shared) = (bridge.hop(), Arc::clone(&in_use));
     let place = Place {
@@ -101,7 +104,7 @@ async fn ask(
         session: None,
         peers: Peers::default(),
     };
-    let mut observed = observe(hop.as_deref(), headers, client, posted, place);
+    let mut observed = observe(hop.as_deref(), headers, client, &posted, place);
     let Some(message) = posted.scanner.messages().next() else {
         return gone(&shared).await;
     };
@@ -113,7 +116,9 @@ async fn ask(
     } = Shared::ask(in_use, &message, &posted.body, observed.calls.pop());
     let edits = together(observed.edits, edits);
     let line = line(&posted.body, lines::place(&message), &edits);
-    if shared.send(number, line).await.is_err() {
+    // The line is all that is needed of it, and it may wait.
+    let Posted { spent, .. } = posted;
+    if shared.send(number, line, Arc::new(spent)).await.is_err() {
         return gone(&shared).await;
     }
     match tokio::time::timeout(SILENCE, &mut first).await {

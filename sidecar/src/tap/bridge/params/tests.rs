@@ -99,7 +99,27 @@ fn other_tools_are_left_alone_and_a_new_list_counts() {
     assert!(is_right("unknown", &json!({}), &[("region", "eu")]));
     let mut mirrors = learned();
     mirrors.learn(br#"{"id":2,"result":{"tools":[{"name":"routed","inputSchema":{}}]}}"#);
-    assert!(mirrors.0.is_empty());
+    assert!(mirrors.tools.is_empty());
     mirrors.learn(b"x-mcp-header but no JSON");
-    assert!(mirrors.0.is_empty());
+    assert!(mirrors.tools.is_empty());
+}
+
+#[test]
+fn what_is_kept_of_tools_is_bounded_and_let_go_with_them() {
+    let mut mirrors = Mirrors::default();
+    let mut learn = |name: &str, key: &str| {
+        let properties = json!({key: {"type": "string", "x-mcp-header": "X"}});
+        let tool = json!({"name": name, "inputSchema": {"properties": properties}});
+        let answer = json!({"result": {"tools": [tool]}, "x-mcp-header": 0});
+        mirrors.learn(answer.to_string().as_bytes());
+        (mirrors.tools.len(), mirrors.bytes)
+    };
+    let half = "k".repeat(MAX_BYTES / 2);
+    let (_, one) = learn("one", &half);
+    assert_eq!(learn("one", &half), (1, one), "it was listed again");
+    assert_eq!(learn("two", &half), (1, one), "no room");
+    let (tools, both) = learn("two", "k");
+    assert!(tools == 2 && both > one);
+    assert_eq!(learn("one", "k").0, 2);
+    assert_eq!(learn("three", &half).0, 3);
 }

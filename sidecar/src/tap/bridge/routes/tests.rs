@@ -154,3 +154,22 @@ fn an_answer_that_names_nothing_is_for_the_one_request_that_is_open_if_it_is_an_
     assert_eq!(close(&mut routes, "1"), last(11));
     assert_eq!(answer(&mut routes, r#"{"error":{}}"#), last(12));
 }
+
+#[test]
+fn the_oldest_request_that_nobody_reads_is_forgotten_when_there_are_too_many() {
+    let mut routes = Routes::default();
+    let request = |id: usize| format!(r#"{{"id":{id},"method":"tools/call","params":{{}}}}"#);
+    for id in 0..=MAX_OPEN {
+        assert_eq!(routes.shrink(|_| true), None);
+        open(&mut routes, &request(id), id as u64 + 1);
+    }
+    assert_eq!(routes.shrink(|_| false), None, "all are read");
+    let (stream, last) = (3, true);
+    assert_eq!(
+        routes.shrink(|stream| stream > 2),
+        Some(Closed { stream, last })
+    );
+    assert_eq!(routes.shrink(|_| true), None);
+    assert_eq!(close(&mut routes, "2"), None);
+    assert!(close(&mut routes, "0").is_some());
+}

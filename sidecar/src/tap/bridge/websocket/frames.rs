@@ -26,16 +26,25 @@ pub(in crate::tap::bridge) struct Out {
     pub payload: Bytes,
 }
 
-/// Passes messages of at most `max` bytes until the client or the child has ended.
+/// How much messages may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Each.
+    pub message: usize,
+    /// Those of all clients.
+    pub held: usize,
+}
+
+/// Passes messages until the client or the child has ended.
 pub(super) async fn run(
     connection: &Connection,
     stream: impl AsyncRead + AsyncWrite,
     waiting: mpsc::Receiver<Out>,
-    max: usize,
+    bounds: Bounds,
 ) {
     let (mut from, to) = tokio::io::split(stream);
     let reading = async {
-        read(connection, &mut from, max).await;
+        read(connection, &mut from, bounds).await;
         // Bytes that nobody reads would make a reset of our end, which can overtake the last frame.
         let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     };
@@ -54,21 +63,27 @@ pub(super) async fn run(
 }
 
 /// Reads until there is nothing more to hear.
-async fn read(connection: &Connection, from: &mut (impl AsyncRead + Unpin), max: usize) {
-    let mut receiver = Receiver::new(max);
+async fn read(connection: &Connection, from: &mut (impl AsyncRead + Unpin), bounds: Bounds) {
+    let mut receiver = Receiver::new(bounds.message);
+    let mut spent = connection.budget.begin();
     loop {
         let received = match receiver.receive() {
             Ok(received) => received,
             Err(broken) => return connection.refuse(broken),
         };
         let goes_on = match received {
+            None if !spent.grow_to(receiver.held(), bounds.held) => {
+                return connection.refuse_for_now();
+            }
             None => {
                 let read = pinging(connection, from.read_buf(receiver.space())).await;
                 matches!(read, Ok(1..))
             }
             Some(Received::Text(message)) => {
                 // That the child is gone is told by its own end.
-                pinging(connection, connection.hear(&message)).await.is_ok()
+                let spent = std::mem::replace(&mut spent, connection.budget.begin());
+                let heard = connection.hear(message, spent);
+                pinging(connection, heard).await.is_ok()
             }
             Some(Received::Ping(payload)) => {
                 let (opcode, payload) = (PONG, payload.into());

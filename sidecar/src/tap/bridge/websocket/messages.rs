@@ -11,13 +11,14 @@ use tracing::warn;
 use super::frames::Out;
 use super::observer::Observer;
 use crate::clock;
-use crate::counters::Counters;
+use crate::counters::{Counters, Refusal};
 use crate::frame::line::Edit;
 use crate::frame::websocket::{Broken, TEXT};
 use crate::frame::{Kind, Malformed, Scanner, Slot};
 use crate::record::Outcome;
 use crate::session::{Direction, Key};
 use crate::tap::bridge::Bridge;
+use crate::tap::bridge::budget::{Budget, Spent};
 use crate::tap::bridge::child::{Child, Gone, Hearer, Skipped};
 use crate::tap::bridge::heard::{refusals, skip};
 use crate::tap::bridge::legacy::Why;
@@ -27,6 +28,9 @@ use crate::tap::bridge::streamable::ending;
 use crate::tap::duplex::Duplex;
 use crate::tap::http::ClientInfo;
 use crate::tap::stdio::guard::Exit;
+
+/// What a close frame says of a lack that is over soon (RFC 6455, 7.4, as registered).
+const TRY_AGAIN_LATER: u16 = 1013;
 
 /// The last word to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +54,7 @@ impl Farewell {
 pub(in crate::tap::bridge) struct Connection {
     number: u64,
     bridge: Weak<Bridge>,
+    pub(super) budget: Arc<Budget>,
     child: Child,
     observer: Option<Observer>,
     pub(super) out: mpsc::Sender<Out>,
@@ -77,6 +82,7 @@ impl Connection {
         Self {
             number,
             bridge: Arc::downgrade(bridge),
+            budget: Arc::clone(&bridge.budget),
             child,
             observer: Observer::new(bridge, client, headers),
             out,
@@ -86,15 +92,17 @@ impl Connection {
     }
 
     /// Hands a message of the client to the child, as one line. Waits while the child does not read.
-    pub async fn hear(&self, message: &[u8]) -> Result<(), Gone> {
-        let (scanner, scanned) = scan(message);
+    pub async fn hear(&self, message: Vec<u8>, spent: Spent) -> Result<(), Gone> {
+        let (scanner, scanned) = scan(&message);
         let edits = self.see(Direction::ToServer, scanned.map(|()| &scanner));
         if scanned.is_ok() {
-            self.note_asked(&scanner, message);
+            self.note_asked(&scanner, &message);
         }
         drop(scanner);
-        let line = line(message, 0..message.len(), &edits);
-        let sent = self.child.send(line).await;
+        let line = line(&message, 0..message.len(), &edits);
+        // The line is all that is needed of it, and it may wait.
+        drop(message);
+        let sent = self.child.send(line, Arc::new(spent)).await;
         if sent.is_err() {
             // What was opened behind the end has to end, too.
             self.end_calls(Outcome::ServerGone, Some("server_gone"));
@@ -110,6 +118,7 @@ impl Connection {
             match message.kind() {
                 Kind::Request => {
                     state.routes.open(&message, body, STANDALONE);
+                    state.routes.shrink(|_| true);
                 }
                 Kind::Notification if message.text(Slot::Method).as_deref() == Some(cancelled) => {
                     state.routes.cancel(&message, body);
@@ -168,6 +177,15 @@ impl Connection {
     /// The client sent what it may not.
     pub(super) fn refuse(&self, broken: Broken) {
         let (code, reason) = (Some(broken.code()), broken.to_string());
+        self.end(Why::Client, Farewell::Now { code, reason });
+    }
+
+    /// A large message, while others take all the memory that they may.
+    pub(super) fn refuse_for_now(&self) {
+        if let Some(bridge) = self.bridge.upgrade() {
+            bridge.counters.refuse(Refusal::HeldBytes);
+        }
+        let (code, reason) = (Some(TRY_AGAIN_LATER), "no room for the message".to_owned());
         self.end(Why::Client, Farewell::Now { code, reason });
     }
 

@@ -15,6 +15,7 @@ fn a_child() -> (Arc<Bridge>, Arc<Shared>) {
         allowed_origins: Vec::new(),
         max_sessions: 1,
         max_message_bytes: 1,
+        max_held_bytes: 1,
         max_replay_bytes: 1,
     };
     let limits = crate::config::Limits {
