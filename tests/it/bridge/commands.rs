@@ -207,3 +207,47 @@ fn at_our_end_the_commands_of_all_hops_are_told_at_once() {
         );
     }
 }
+
+/// Says that it runs, and ends when it may, without an answer.
+const ENDS_LATER: &str =
+    r#"read -r line; echo >> "$1.runs"; until [ -e "$1.may" ]; do sleep 0.1; done; exit 7"#;
+
+#[test]
+fn a_command_that_ends_behind_a_reload_is_named_as_it_was_started() {
+    let otlp = Receiver::start(Mode::Accept);
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let file = |name: &str| folder.path().join(name);
+    let config = |command: &str| {
+        let url = otlp.grpc_url();
+        format!(
+            "otlp_endpoint = \"{url}\"\n[[hop]]\nname = \"tools\"\nlisten = \"127.0.0.1:0\"\ncommand = {command}\n"
+        )
+    };
+    let own = file("it");
+    let fleet = Fleet::start(&config(&format!(
+        "[\"sh\", \"-c\", {ENDS_LATER:?}, \"sh\", {own:?}]"
+    )));
+    let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}"#;
+    let clients = [
+        (Client::to(fleet.hop("tools")), initialize.to_owned()),
+        (caller(&fleet, "t"), tool(&json!(1), "t")),
+    ];
+    let asking = clients.map(|(client, body)| {
+        std::thread::spawn(move || {
+            let answer = { client }.post(&body);
+            (answer.status, answer.text())
+        })
+    });
+    eventually("both children", PATIENCE, || {
+        let runs = std::fs::read_to_string(file("it.runs")).ok()?;
+        (runs.lines().count() == 2).then_some(())
+    });
+    assert_eq!(fleet.reload(&config("[\"cat\"]"))["changed"], "[\"tools\"]");
+    std::fs::write(file("it.may"), "").expect("a scratch file");
+    for asking in asking {
+        let (status, text) = asking.join().expect("an answer");
+        assert_eq!(status, 502);
+        assert!(text.contains("sh ended with exit code 7"), "{text}");
+    }
+    let _in_order = fleet.stop();
+}

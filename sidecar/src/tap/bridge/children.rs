@@ -83,9 +83,11 @@ impl Bridge {
     fn begin_now(self: &Arc<Self>, wire: Wire, holder: Holder) -> Result<Arc<Session>, NoChild> {
         let mut places = lock(&self.places);
         self.check_room(&mut places)?;
-        let (child, running) = self.start_child(&self.rules())?;
+        let rules = self.rules();
+        let (child, running) = self.start_child(&rules)?;
         let id = new_id().map_err(|source| self.cannot_start(source))?;
-        let session = Arc::new(Session::new(self, child, id.clone(), wire, holder));
+        let session = Session::new(self, &rules, child, id.clone(), wire, holder);
+        let session = Arc::new(session);
         places.sessions.insert(id, Arc::clone(&session));
         self.run(&mut places, running, Arc::clone(&session));
         Ok(session)

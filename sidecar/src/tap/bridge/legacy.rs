@@ -21,6 +21,7 @@ use super::events::{EventBody, EventId, Finish, Outlet, Owner, Pace, event, prim
 use super::history::History;
 use super::request::{Place, Posted};
 use super::routes::{Routes, STANDALONE};
+use super::rules::Rules;
 use crate::clock;
 use crate::counters::Counters;
 use crate::frame::{Kind, Message, Scanner, Slot};
@@ -64,6 +65,8 @@ pub(super) struct Session {
     scope: Scope,
     hash: u64,
     pub wire: Wire,
+    /// The program that was started for it, as messages name it.
+    pub command: String,
     bridge: Weak<Bridge>,
     child: Child,
     pace: Pace,
@@ -91,13 +94,14 @@ impl Session {
     /// A session for a child; [`Hearer`] is what the child's task sees of it.
     pub fn new(
         bridge: &Arc<Bridge>,
+        rules: &Rules,
         child: Child,
         id: Box<str>,
         wire: Wire,
         holder: Holder,
     ) -> Self {
         let hash = bridge.hash_session(id.as_bytes());
-        let pace = bridge.rules().pace;
+        let pace = rules.pace;
         let kept = match wire {
             Wire::Streamable => pace.max_bytes,
             // Nobody can come back to its stream.
@@ -108,6 +112,7 @@ impl Session {
             scope: Scope::Session(hash),
             hash,
             wire,
+            command: rules.command(),
             bridge: Arc::downgrade(bridge),
             child,
             pace,

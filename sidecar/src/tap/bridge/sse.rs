@@ -76,7 +76,7 @@ pub(super) async fn post(
     session.open_requests(&posted);
     if send(&session, posted, &observed).await.is_err() {
         session.over().await;
-        return Ok(gone(bridge, session.ended()));
+        return Ok(gone(&session));
     }
     Ok(empty(StatusCode::ACCEPTED))
 }

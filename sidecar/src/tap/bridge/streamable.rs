@@ -64,7 +64,7 @@ pub(super) async fn post(
     let stream = requests.then(|| session.open_stream(&posted));
     if send(&session, posted, &observed).await.is_err() {
         session.over().await;
-        return Ok(gone(bridge, session.ended()));
+        return Ok(gone(&session));
     }
     Ok(match stream {
         Some(stream) => events(stream, None),
@@ -97,15 +97,12 @@ pub(super) async fn send(
 }
 
 /// What a client is told of a child that ended before it answered.
-pub(super) fn gone(bridge: &Bridge, why: Option<Why>) -> Answer {
-    let exit = match why {
+pub(super) fn gone(session: &Session) -> Answer {
+    let exit = match session.ended() {
         Some(Why::Child(exit)) => Some(exit),
         _ => None,
     };
-    failed(
-        StatusCode::BAD_GATEWAY,
-        &ending(&bridge.rules().command(), exit),
-    )
+    failed(StatusCode::BAD_GATEWAY, &ending(&session.command, exit))
 }
 
 /// How a command ended, in words.
@@ -178,7 +175,7 @@ async fn begin(
             unborn.0 = None;
             Ok(events(stream, Some(&session.id)))
         }
-        Err(_) => Ok(gone(bridge, session.ended())),
+        Err(_) => Ok(gone(&session)),
     }
 }
 
