@@ -194,7 +194,7 @@ impl Scanner {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         let mut i = 0;
         while let Some(&byte) = bytes.get(i) {
-            let step = if self.state == State::Text {
+            let step = if matches!(self.state, State::Text) {
                 self.text(bytes.get(i..).unwrap_or(&[]))
             } else {
                 self.byte(byte).map(|()| 1)

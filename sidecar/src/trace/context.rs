@@ -105,10 +105,9 @@ pub fn format_traceparent(context: &TraceContext) -> Traceparent {
 
 fn write_hex(text: &mut Traceparent, at: usize, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let places = text.iter_mut().skip(at);
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    for (place, digit) in places.zip(digits) {
-        *place = DIGITS[usize::from(digit)];
+    let (places, _) = text.split_at_mut(at).1.as_chunks_mut::<2>();
+    for (place, byte) in places.iter_mut().zip(bytes) {
+        *place = [byte >> 4, byte & 0xf].map(|digit| DIGITS[usize::from(digit)]);
     }
 }
 
