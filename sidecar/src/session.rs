@@ -2,6 +2,7 @@
 //! Never waits, never reads a clock, never forgets a call it opened: every one ends in exactly one record.
 
 pub mod calls;
+mod ending;
 pub mod peers;
 pub mod sessions;
 pub mod view;
@@ -347,6 +348,17 @@ impl Hop {
         key: Option<&Key>,
         now: Moment,
     ) -> Option<Answered> {
+        self.answer_under(None, message, key, now)
+    }
+
+    /// The same, where the answer came under an HTTP status of its own.
+    pub fn answer_under(
+        &self,
+        status: Option<u16>,
+        message: &Message<'_>,
+        key: Option<&Key>,
+        now: Moment,
+    ) -> Option<Answered> {
         let Some(mut call) = key.and_then(|key| lock(&self.calls).close(key)) else {
             Counters::add(&self.counters().late_answers, 1);
             return None;
@@ -368,7 +380,12 @@ impl Hop {
             tenant: call.record.tenant.clone(),
             started: call.started,
         };
-        self.end(call, outcome(message), message.bytes(), now);
+        self.end(
+            call,
+            ending::of_answer(message, status),
+            message.bytes(),
+            now,
+        );
         Some(answered)
     }
 
@@ -385,10 +402,6 @@ impl Hop {
         let Some(id) = message.id_in(Slot::ParamsRequestId) else {
             return;
         };
-        let outcome = match direction {
-            Direction::ToServer => Outcome::CancelledByClient,
-            Direction::ToClient => Outcome::CancelledByServer,
-        };
         // Its sender sent the request too. Only a server that ends a listen stream cancels a request it received; an
         // id alone would hit whatever the other direction has under the same number.
         let mut calls = lock(&self.calls);
@@ -397,18 +410,22 @@ impl Hop {
             direction,
             id: id.clone(),
         });
-        let call = own.or_else(|| {
-            let listen = Key {
-                scope,
-                direction: Direction::ToServer,
-                id,
-            };
-            (direction == Direction::ToClient)
-                .then(|| calls.close_if(&listen, |call| &*call.record.method == LISTEN))
-                .flatten()
-        });
+        let ended = match (own, direction) {
+            (Some(call), _) => Some((call, ending::of_cancel(message, direction))),
+            (None, Direction::ToServer) => None,
+            (None, Direction::ToClient) => {
+                let direction = Direction::ToServer;
+                let listen = Key {
+                    scope,
+                    direction,
+                    id,
+                };
+                let call = calls.close_if(&listen, |call| &*call.record.method == LISTEN);
+                call.map(|call| (call, Outcome::CancelledByServer))
+            }
+        };
         drop(calls);
-        if let Some(call) = call {
+        if let Some((call, outcome)) = ended {
             self.end(call, outcome, 0, now);
         }
     }
@@ -535,27 +552,6 @@ impl Hop {
         } else {
             Counters::add(&counters.messages, messages as u64);
         }
-    }
-}
-
-/// How a response says that its call ended.
-fn outcome(message: &Message<'_>) -> Outcome {
-    if message.is_error() {
-        return match message.integer(Slot::ErrorCode) {
-            Some(code) => Outcome::RpcError(code),
-            None => Outcome::Malformed,
-        };
-    }
-    if message.shape(Slot::IsError) == Shape::True {
-        return Outcome::ToolError;
-    }
-    match message.text(Slot::ResultType).as_deref() {
-        Some("input_required") => Outcome::InputRequired,
-        Some("task") => Outcome::TaskCreated,
-        _ if matches!(message.shape(Slot::ResultTask), Shape::Object { .. }) => {
-            Outcome::TaskCreated
-        }
-        _ => Outcome::Ok,
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) fn child(node: Node, key: &[u8]) -> (Node, Option<Slot>) {
         (Params, b"uri") => (Other, Some(Slot::ParamsUri)),
         (Params, b"protocolVersion") => (Other, Some(Slot::ParamsProtocolVersion)),
         (Params, b"requestId") => (Other, Some(Slot::ParamsRequestId)),
+        (Params, b"reason") => (Other, Some(Slot::ParamsReason)),
         (Params, b"progressToken") => (Other, Some(Slot::ParamsProgressToken)),
         (Params, b"taskId") => (Other, Some(Slot::ParamsTaskId)),
         (Params, b"clientInfo") | (Meta, b"io.modelcontextprotocol/clientInfo") => {
@@ -101,6 +102,7 @@ pub(super) fn below(slot: Slot) -> &'static [Slot] {
             Slot::ParamsUri,
             Slot::ParamsProtocolVersion,
             Slot::ParamsRequestId,
+            Slot::ParamsReason,
             Slot::ParamsProgressToken,
             Slot::ParamsTaskId,
             Slot::Meta,

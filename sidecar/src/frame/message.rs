@@ -20,6 +20,8 @@ pub enum Slot {
     ParamsUri,
     ParamsProtocolVersion,
     ParamsRequestId,
+    /// Why a request is cancelled.
+    ParamsReason,
     Meta,
     Traceparent,
     Tracestate,

@@ -13,7 +13,7 @@ pub enum Outcome {
     ToolError,
     /// A JSON-RPC error response with its code.
     RpcError(i64),
-    /// An HTTP status of 400 and up without a JSON-RPC error in its body.
+    /// An HTTP status that is no success, without a JSON-RPC answer in its body.
     HttpError(u16),
     /// A result with `resultType: "input_required"`: the client will come again.
     InputRequired,
@@ -27,9 +27,12 @@ pub enum Outcome {
     ServerGone,
     /// The server could not be reached.
     Unreachable,
-    /// HTTP status 504.
-    TimedOut,
-    /// The server answered, but in a form we cannot read: another encoding than gzip and deflate, or on another stream.
+    /// Somebody said so: HTTP status 504, the error code that SDKs have for it, or the reason of a cancel. With the code
+    /// of the answer's JSON-RPC error, where it has one.
+    TimedOut(Option<i64>),
+    /// The server answered, and we could not read the answer: its encoding is neither gzip nor deflate, it is too long to
+    /// be kept, or it comes where we do not look. Every other word would claim to know how the call ended: nothing says
+    /// that the answer is malformed, or an error, or missing.
     Unread,
     /// An answer that is no JSON-RPC.
     Malformed,
@@ -59,7 +62,7 @@ impl Outcome {
             Self::ClientGone => "client_gone",
             Self::ServerGone => "server_gone",
             Self::Unreachable => "unreachable",
-            Self::TimedOut => "timed_out",
+            Self::TimedOut(_) => "timed_out",
             Self::Unread => "unread",
             Self::Malformed => "malformed",
             Self::Evicted => "evicted",
@@ -73,7 +76,7 @@ impl Outcome {
         match self {
             Self::Ok | Self::InputRequired | Self::TaskCreated | Self::Unread => None,
             Self::RpcError(code) if side == Side::Server && CALLER_ERRORS.contains(&code) => None,
-            Self::RpcError(code) => Some(Cow::Owned(code.to_string())),
+            Self::RpcError(code) | Self::TimedOut(Some(code)) => Some(Cow::Owned(code.to_string())),
             Self::HttpError(status) => Some(Cow::Owned(status.to_string())),
             Self::CancelledByClient | Self::CancelledByServer => Some(Cow::Borrowed("cancelled")),
             other => Some(Cow::Borrowed(other.as_str())),
@@ -85,6 +88,7 @@ impl Outcome {
     pub fn rpc_status_code(self) -> Option<i64> {
         match self {
             Self::RpcError(code) => Some(code),
+            Self::TimedOut(code) => code,
             _ => None,
         }
     }
@@ -106,6 +110,22 @@ mod tests {
         for code in [-32603, -32020, -32021, -32022, 7] {
             assert!(Outcome::RpcError(code).error_type(Side::Server).is_some());
         }
+    }
+
+    #[test]
+    fn a_time_out_keeps_the_code_that_said_so() {
+        for side in [Side::Server, Side::Client] {
+            let error_type = |outcome: Outcome| outcome.error_type(side).map(Cow::into_owned);
+            let coded = Outcome::TimedOut(Some(-32001));
+            assert_eq!(error_type(coded).as_deref(), Some("-32001"));
+            let said = Outcome::TimedOut(None);
+            assert_eq!(error_type(said).as_deref(), Some("timed_out"));
+        }
+        assert_eq!(
+            Outcome::TimedOut(Some(-32001)).rpc_status_code(),
+            Some(-32001)
+        );
+        assert_eq!(Outcome::TimedOut(None).rpc_status_code(), None);
     }
 
     #[test]

@@ -267,7 +267,7 @@ fn status_is_error_exactly_when_error_type_is_set() {
         Outcome::TaskCreated,
         Outcome::CancelledByClient,
         Outcome::ServerGone,
-        Outcome::TimedOut,
+        Outcome::TimedOut(None),
         Outcome::Shutdown,
     ] {
         let span = only(CallRecord {

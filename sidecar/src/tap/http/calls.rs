@@ -326,7 +326,8 @@ impl Exchange {
         match message.kind() {
             Kind::Response => {
                 let key = self.answered_call(message);
-                let answered = hop.answer(message, key.as_ref(), clock::now());
+                let status = Some(self.status.as_u16());
+                let answered = hop.answer_under(status, message, key.as_ref(), clock::now());
                 self.calls.retain(|call| Some(call) != key.as_ref());
                 if let (Some(answered), Some(session)) = (answered, self.new_session)
                     && answered.initialize
@@ -372,8 +373,9 @@ impl Exchange {
     pub fn end_of_body(mut self: Box<Self>) {
         self.finish_json();
         let outcome = match self.status {
-            StatusCode::GATEWAY_TIMEOUT => Outcome::TimedOut,
-            status if status.as_u16() >= 400 => Outcome::HttpError(status.as_u16()),
+            StatusCode::GATEWAY_TIMEOUT => Outcome::TimedOut(None),
+            // A redirect too: the client may follow it with another request, but this one has no answer.
+            status if !status.is_success() => Outcome::HttpError(status.as_u16()),
             _ if self.stream.is_some() => Outcome::ServerGone,
             _ if self.may_be_answered_elsewhere() => return self.leave_open(),
             _ if self.unread || self.status == StatusCode::ACCEPTED => Outcome::Unread,
