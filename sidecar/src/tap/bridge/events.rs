@@ -21,6 +21,8 @@ use super::modern::Asked;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// When a client that lost a stream may come back for the rest. The SDKs wait as long where nothing is said.
 const RETRY_MILLISECONDS: u64 = 1000;
+/// What keeping an event takes besides its text.
+pub(super) const OVERHEAD: usize = 128;
 /// A comment: every client ignores it.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
@@ -92,7 +94,7 @@ impl Outlet {
         state.generation += 1;
         state.attached = true;
         state.pending = first.into();
-        state.bytes = state.pending.iter().map(Bytes::len).sum();
+        state.bytes = state.pending.iter().map(cost).sum();
         let older = state.waker.take();
         let generation = state.generation;
         drop(state);
@@ -131,8 +133,8 @@ impl Outlet {
                 if number <= state.begun_with {
                     return Pushed::Taken;
                 }
-                if state.bytes == 0 || state.bytes + event.len() <= self.pace.max_bytes {
-                    state.bytes += event.len();
+                if state.bytes == 0 || state.bytes + cost(&event) <= self.pace.max_bytes {
+                    state.bytes += cost(&event);
                     state.pending.push_back(event);
                     wake(state);
                     return Pushed::Taken;
@@ -214,7 +216,7 @@ impl EventBody {
             return Poll::Ready(None);
         }
         if let Some(event) = state.pending.pop_front() {
-            state.bytes = state.bytes.saturating_sub(event.len());
+            state.bytes = state.bytes.saturating_sub(cost(&event));
             drop(state);
             self.outlet.room.notify_waiters();
             self.keep_alive.reset();
@@ -253,6 +255,11 @@ impl Drop for EventBody {
             Owner::Request(asked) => asked.leave(),
         }
     }
+}
+
+/// What an event takes: many are smaller than what it takes to keep them.
+pub(super) fn cost(event: &Bytes) -> usize {
+    event.len() + OVERHEAD
 }
 
 /// One message as an event; the id is there for a client that may come back.

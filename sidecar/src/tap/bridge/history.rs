@@ -5,10 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::events::EventId;
-
-/// What an event takes besides its text.
-const OVERHEAD: usize = 128;
+use super::events::{EventId, cost};
 
 /// What was sent, or is to be sent, on the streams of one session.
 #[derive(Debug)]
@@ -37,7 +34,7 @@ impl History {
 
     /// Adds an event that nobody has got yet. Gives the number of those that are lost by it.
     pub fn add(&mut self, id: EventId, text: Bytes) -> u64 {
-        self.bytes += text.len() + OVERHEAD;
+        self.bytes += cost(&text);
         self.events.push_back(Event {
             id,
             text,
@@ -54,7 +51,7 @@ impl History {
             let Some(oldest) = self.events.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.text.len() + OVERHEAD;
+            self.bytes -= cost(&oldest.text);
             lost += u64::from(oldest.missed);
         }
         lost
@@ -106,6 +103,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tap::bridge::events::OVERHEAD;
 
     fn id(stream: u64, number: u64) -> EventId {
         EventId { stream, number }
