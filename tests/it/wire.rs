@@ -8,6 +8,7 @@ mod many;
 mod matrix;
 mod refusals;
 mod secrets;
+mod streams;
 
 use std::path::Path;
 

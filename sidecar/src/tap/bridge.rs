@@ -39,13 +39,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
-use hyper::body::Incoming;
 use tokio::task::JoinSet;
 
 use crate::counters::Counters;
 use crate::frame::Scanner;
 use crate::session::Hop;
 use crate::tap::http::ClientInfo;
+use crate::tap::http::paced::ClientBody;
 
 use answer::{Answer, Refusal, empty, forbidden, method_not_allowed};
 use budget::Budget;
@@ -110,7 +110,7 @@ impl Bridge {
     pub(in crate::tap) async fn answer(
         self: Arc<Self>,
         client: ClientInfo,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
     ) -> Answer {
         let (parts, body) = request.into_parts();
         let authority = parts.uri.authority().map(|authority| authority.as_str());
@@ -154,7 +154,7 @@ impl Bridge {
         self: &Arc<Self>,
         client: &ClientInfo,
         parts: Parts,
-        body: Incoming,
+        body: ClientBody,
     ) -> Result<Answer, Refusal> {
         let named = check::accepts_both(&parts.headers)
             .and_then(|()| streamable::named(self, client, &parts.headers));

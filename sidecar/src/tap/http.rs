@@ -27,11 +27,14 @@ mod limits;
 mod manners;
 mod onward;
 mod origin;
+mod pace;
+pub(super) mod paced;
 mod place;
 mod relay;
 mod request;
 mod room;
 mod server;
+mod streams;
 mod upstream;
 mod websocket;
 
@@ -42,7 +45,6 @@ use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -59,6 +61,7 @@ use handover::Handover;
 pub use idle::end_idle_sessions;
 pub use manners::{Forwarded, Manners, Network};
 use onward::Onward;
+use paced::ClientBody;
 pub use room::Room;
 use upstream::Link;
 pub use upstream::Upstream;
@@ -166,7 +169,7 @@ impl Conversation {
     async fn answer(
         self,
         client: ClientInfo,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
         handover: Option<Arc<Handover>>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let may_end = headers::asks_for_websocket(request.headers());
@@ -186,7 +189,7 @@ impl Conversation {
     async fn front(
         self,
         client: ClientInfo,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
         handover: Option<Arc<Handover>>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         match self {

@@ -1,12 +1,15 @@
 //! Takes an address and a version. Gives the answers of one connection, several at a time where the version can.
 //! Never sends anything twice.
 
+use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderMap;
 use hyper::{Method, Request, Response, StatusCode};
@@ -24,8 +27,42 @@ use crate::process::PATIENCE;
 pub const AUTHORITY: &str = "localhost:4711";
 
 enum Sender {
-    One(http1::SendRequest<Full<Bytes>>),
-    Two(http2::SendRequest<Full<Bytes>>),
+    One(http1::SendRequest<Sent>),
+    Two(http2::SendRequest<Sent>),
+}
+
+/// What a request sends.
+struct Sent {
+    body: Full<Bytes>,
+    /// It goes no further than this, and does not end.
+    stalls: bool,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            // It is reset from the other side, or dropped.
+            Poll::Ready(None) if self.stalls => Poll::Pending,
+            frame => frame,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        !self.stalls && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.stalls {
+            return SizeHint::new();
+        }
+        self.body.size_hint()
+    }
 }
 
 /// One connection.
@@ -55,7 +92,11 @@ impl Client {
         within(async {
             let plain: Box<dyn Connection> = match unix_path(at) {
                 Some(path) => Box::new(UnixStream::connect(path).await?),
-                None => Box::new(TcpStream::connect(at).await?),
+                None => {
+                    let stream = TcpStream::connect(at).await?;
+                    stream.set_nodelay(true)?;
+                    Box::new(stream)
+                }
             };
             let Some(tls) = tls else {
                 return Self::open(plain, version, "http", None).await;
@@ -122,6 +163,30 @@ impl Client {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Exchange {
+        self.send(method, path, headers, body, false)
+    }
+
+    /// Sends a request that stalls behind these bytes of its body.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn start_and_stall(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Exchange {
+        self.send(&Method::POST, path, headers, body, true)
+    }
+
+    fn send(
+        &mut self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+        stalls: bool,
+    ) -> Exchange {
         let mut request = Request::builder().method(method);
         request = match &self.sender {
             Sender::One(_) => request.uri(path).header("host", AUTHORITY),
@@ -130,9 +195,8 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request
-            .body(Full::new(Bytes::from(body.to_owned())))
-            .expect("a request");
+        let body = Full::new(Bytes::from(body.to_owned()));
+        let request = request.body(Sent { body, stalls }).expect("a request");
         // Only the connection drives it: what waits for the answer is a task, so that dropping it is a sign.
         match &mut self.sender {
             Sender::One(sender) => Exchange(runtime().spawn(sender.send_request(request))),

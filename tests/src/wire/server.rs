@@ -168,7 +168,9 @@ impl Peer {
         let mut stop = self.stop.clone();
         loop {
             tokio::select! {
-                accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                accepted = listener.accept() => if let Ok((stream, _)) = accepted
+                    && stream.set_nodelay(true).is_ok()
+                {
                     tokio::spawn(self.clone().serve(Box::new(stream)));
                 },
                 _ = stop.wait_for(|stop| *stop) => return,

@@ -6,7 +6,6 @@ use http::header::EXPECT;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use super::Bridge;
 use super::answer::{INVALID_REQUEST, PARSE_ERROR, Refusal, SERVER_ERROR};
@@ -19,6 +18,7 @@ use crate::record::Tenant;
 use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
 use crate::tap::http::ClientInfo;
 use crate::tap::http::headers::{self, Media};
+use crate::tap::http::paced::ClientBody;
 use crate::tenant::{Offer, TenantRule};
 
 use super::caller::{Claim, Holder};
@@ -36,7 +36,7 @@ pub(super) struct Posted {
 pub(super) async fn read(
     bridge: &Bridge,
     headers: &HeaderMap,
-    mut body: Incoming,
+    mut body: ClientBody,
 ) -> Result<Posted, Refusal> {
     if headers::media(headers) != Media::Json || headers::encoded(headers) {
         return Err(Refusal::new(
@@ -98,7 +98,7 @@ pub(super) async fn read(
 pub(super) async fn pass_over(
     bridge: &Bridge,
     headers: &HeaderMap,
-    mut body: Incoming,
+    mut body: ClientBody,
     refusal: Refusal,
 ) -> Refusal {
     let mut left = bridge.rules().settings.max_message_bytes;

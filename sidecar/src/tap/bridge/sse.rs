@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::request::Parts;
-use hyper::body::Incoming;
 
 use super::answer::{Answer, Refusal, SERVER_ERROR, empty, events, failed};
 use super::check;
@@ -15,6 +14,7 @@ use super::streamable::{gone, send};
 use super::{Bridge, MESSAGE_PATH};
 use crate::frame::Kind;
 use crate::tap::http::ClientInfo;
+use crate::tap::http::paced::ClientBody;
 
 /// What the endpoint's query names the session with.
 const PARAMETER: &str = "sessionId";
@@ -43,7 +43,7 @@ pub(super) async fn post(
     bridge: &Arc<Bridge>,
     client: &ClientInfo,
     parts: Parts,
-    body: Incoming,
+    body: ClientBody,
 ) -> Result<Answer, Refusal> {
     let query = parts.uri.query();
     let session = query

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 
 use super::calls::Exchange;
 use super::handover::Handover;
+use super::paced::ClientBody;
 use super::relay::Left;
 use super::request::Reader;
 use super::server::Load;
@@ -44,7 +45,7 @@ pub(super) enum Content {
     /// As it comes: first what was read already, then the rest, read on the way if there is a reader.
     Stream {
         first: VecDeque<Bytes>,
-        rest: Incoming,
+        rest: ClientBody,
         reader: Option<Box<Reader>>,
     },
 }

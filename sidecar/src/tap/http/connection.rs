@@ -12,7 +12,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
@@ -22,8 +22,10 @@ use super::gate::Gate;
 use super::guard::{Bounds, Guard};
 use super::handover::Handover;
 use super::onward::Onward;
+use super::paced::ClientBody;
 use super::relay::Relay;
 use super::room::{Place, Room};
+use super::streams::{Streams, at_pace};
 use super::upstream::Link;
 use super::{ClientInfo, Conversations, Service, limits, stopped};
 use crate::counters::{Counters, Refusal};
@@ -138,7 +140,7 @@ async fn serve_exchanges(
         let handover = Handover::of(&request, &handover);
         conversations
             .current()
-            .answer(client.clone(), request, handover)
+            .answer(client.clone(), request.map(ClientBody::guarded), handover)
     });
     let mut serving = http1::Builder::new()
         .preserve_header_case(true)
@@ -218,16 +220,21 @@ fn note(served: hyper::Result<()>) {
 }
 
 async fn serve_two(opened: Opened, client: &ClientInfo, hop: Service) {
-    let bounds = hop.doors.borrow().bounds;
+    let (bounds, streams) = {
+        let door = hop.doors.borrow();
+        let counters = Arc::clone(&door.room.counters);
+        (door.bounds, Streams::new(door.bounds, counters))
+    };
     let max_header_bytes = u32::try_from(bounds.max_header_bytes).unwrap_or(u32::MAX);
     let (conversations, mut stop) = (Conversations::new(hop.fronts, true), hop.stop);
     let asked = AtomicBool::new(false);
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);
+        let (request, pace) = streams.begin(request);
         let current = conversations.current();
-        current.answer(client.clone(), request, None)
+        at_pace(current.answer(client.clone(), request, None), pace)
     });
-    let serving = http2::Builder::new(TokioExecutor::new())
+    let serving = http2::Builder::new(streams.clone())
         .max_concurrent_streams(limits::MAX_STREAMS)
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)

@@ -15,6 +15,7 @@ use super::calls::Exchange;
 use super::handover::Handover;
 use super::headers::{self, Media};
 use super::origin::Origin;
+use super::paced::ClientBody;
 use super::request::prepare;
 use super::server::Load;
 use super::upstream::{Failure, Link};
@@ -28,7 +29,7 @@ pub(super) async fn run(
     proxy: Arc<Proxy>,
     link: Arc<Link>,
     client: ClientInfo,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     handover: Option<Arc<Handover>>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let wish = Wish::of(&request);
@@ -162,7 +163,7 @@ fn switch(
     response.map(|_| ResponseBody::Text(None))
 }
 
-fn pass(body: Incoming) -> RequestBody {
+fn pass(body: ClientBody) -> RequestBody {
     RequestBody::new(Content::Stream {
         first: std::collections::VecDeque::new(),
         rest: body,

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use super::body::{Content, RequestBody};
 use super::calls::{Exchange, SharedCalls, lock_late};
 use super::origin::Origin;
+use super::paced::ClientBody;
 use crate::clock;
 use crate::frame::Scanner;
 use crate::frame::line::Edit;
@@ -62,7 +62,7 @@ impl Reader {
 
 /// Reads the body as far as injection needs.
 pub(super) async fn prepare(
-    mut body: Incoming,
+    mut body: ClientBody,
     origin: Origin,
     untouchable: Option<NotInjected>,
     exchange: &mut Exchange,
@@ -131,7 +131,7 @@ impl Gathered {
 
 fn stream(
     first: VecDeque<Bytes>,
-    rest: Incoming,
+    rest: ClientBody,
     origin: Origin,
     reason: NotInjected,
     exchange: &mut Exchange,
