@@ -42,6 +42,10 @@ Examples:
   toolspan config print > toolspan.toml         (every option, to edit)
   toolspan config check --config toolspan.toml";
 
+const NAMES_EXAMPLES: &str = "\
+Examples:
+  toolspan names                                (every span, attribute and metric that leaves this program)";
+
 /// Makes Model Context Protocol traffic observable: stands in the path of the bytes, splices
 /// trace context in, and ships one span of every call as OTLP.
 #[derive(Debug, Parser)]
@@ -66,6 +70,9 @@ pub enum Command {
     /// Show or check the configuration
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(Config),
+    /// Show the names of spans, attributes and metrics, as Markdown
+    #[command(after_help = NAMES_EXAMPLES)]
+    Names,
 }
 
 #[derive(Debug, Args)]
@@ -311,7 +318,7 @@ mod tests {
                 http.bridge.add_to(&mut layer);
                 (layer, Mode::Http)
             }
-            Command::Config(_) => panic!("no hop"),
+            Command::Config(_) | Command::Names => panic!("no hop"),
         };
         let sources = Sources {
             flags,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::record::names::table::Metric;
 use crate::record::{NotInjected, names};
 
 /// Why a call that was seen has no span.
@@ -166,67 +167,54 @@ impl Counters {
     }
 }
 
-/// One count: its name, what it counts, and where it stands.
+/// One count: what it is called, and where it stands.
 pub struct Sum {
-    pub name: &'static str,
-    pub description: &'static str,
+    pub metric: Metric,
     pub field: fn(&Counters) -> &AtomicU64,
 }
 
 /// Counts of one kind, told apart by a word.
 pub struct Parts {
-    pub name: &'static str,
-    pub description: &'static str,
-    /// What the words are called.
-    pub label: &'static str,
+    pub metric: Metric,
     pub values: fn(&Counters) -> Vec<(&'static str, u64)>,
 }
 
 /// Every count without a label.
 pub const SUMS: &[Sum] = &[
     Sum {
-        name: names::CALLS_SEEN,
-        description: "Requests seen",
+        metric: names::CALLS_SEEN,
         field: |c| &c.calls_seen,
     },
     Sum {
-        name: names::CALLS_EXPORTED,
-        description: "Calls whose span the collector acknowledged",
+        metric: names::CALLS_EXPORTED,
         field: |c| &c.calls_exported,
     },
     Sum {
-        name: names::MESSAGES,
-        description: "JSON-RPC messages read",
+        metric: names::MESSAGES,
         field: |c| &c.messages,
     },
     Sum {
-        name: names::MESSAGES_MALFORMED,
-        description: "Lines, bodies and events that are no JSON-RPC",
+        metric: names::MESSAGES_MALFORMED,
         field: |c| &c.malformed,
     },
     Sum {
-        name: names::MESSAGES_UNDELIVERED,
-        description: "Messages of a command that no client was there for",
+        metric: names::MESSAGES_UNDELIVERED,
         field: |c| &c.undelivered,
     },
     Sum {
-        name: names::MESSAGES_UNREADABLE,
-        description: "Request bodies in an encoding that is not read",
+        metric: names::MESSAGES_UNREADABLE,
         field: |c| &c.unreadable,
     },
     Sum {
-        name: names::TENANT_UNKNOWN,
-        description: "Calls without a valid tenant",
+        metric: names::TENANT_UNKNOWN,
         field: |c| &c.tenant_unknown,
     },
     Sum {
-        name: names::ANSWERS_LATE,
-        description: "Answers to no open call",
+        metric: names::ANSWERS_LATE,
         field: |c| &c.late_answers,
     },
     Sum {
-        name: names::CONNECTIONS_WAITED,
-        description: "Times that accepting waited for room",
+        metric: names::CONNECTIONS_WAITED,
         field: |c| &c.connections_waited,
     },
 ];
@@ -234,42 +222,32 @@ pub const SUMS: &[Sum] = &[
 /// Every count with a label.
 pub const PARTS: &[Parts] = &[
     Parts {
-        name: names::CALLS_DROPPED,
-        description: "Calls whose span was not stored, by reason",
-        label: names::REASON,
+        metric: names::CALLS_DROPPED,
         values: |c| {
             let of = |reason: DropReason| (reason.as_str(), c.dropped(reason));
             DropReason::ALL.into_iter().map(of).collect()
         },
     },
     Parts {
-        name: names::INJECTION_SKIPPED,
-        description: "Requests that went on without our context, by reason",
-        label: names::REASON,
+        metric: names::INJECTION_SKIPPED,
         values: |c| {
             let of = |reason: NotInjected| (reason.as_str(), c.not_injected(reason));
             NotInjected::ALL.into_iter().map(of).collect()
         },
     },
     Parts {
-        name: names::CLIENTS_REFUSED,
-        description: "Clients that were not served, by reason",
-        label: names::REASON,
+        metric: names::CLIENTS_REFUSED,
         values: |c| {
             let of = |why: Refusal| (why.as_str(), c.refused(why));
             Refusal::ALL.into_iter().map(of).collect()
         },
     },
     Parts {
-        name: names::EXPORTS,
-        description: "Exports of spans, by what became of them",
-        label: names::RESULT,
+        metric: names::EXPORTS,
         values: |c| results(&c.exports_ok, &c.exports_failed),
     },
     Parts {
-        name: names::RELOADS,
-        description: "Configurations read again, by what became of them",
-        label: names::RESULT,
+        metric: names::RELOADS,
         values: |c| results(&c.reloads_ok, &c.reloads_failed),
     },
 ];

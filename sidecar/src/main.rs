@@ -12,6 +12,7 @@ use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use toolspan::cli::{Action, Cli, Command, Http, Stdio, wrapped_command};
 use toolspan::config::{self, Layer, Mode, Settings, Sources};
+use toolspan::record::names;
 use toolspan::tap::stdio::guard;
 use toolspan::{log, sidecar};
 
@@ -49,6 +50,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stdio(stdio) => run_stdio(stdio),
         Command::Http(http) => run_http(http),
         Command::Config(config) => run_config(config.action),
+        Command::Names => {
+            say(&names::table::print())?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -118,6 +118,20 @@ fn readme_shows_every_option_as_the_program_prints_it() {
 }
 
 #[test]
+fn readme_shows_every_name_as_the_program_prints_it() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, after) = readme.split_once("<!-- names: begin -->\n").unwrap();
+    let (shown, _) = after.split_once("<!-- names: end -->\n").unwrap();
+    let printed = Command::new(tests::programs::toolspan())
+        .arg("names")
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(printed.status.success());
+    assert_eq!(shown, String::from_utf8(printed.stdout).unwrap());
+}
+
+#[test]
 fn every_test_that_the_fault_table_names_exists() {
     let table = fs::read_to_string(root().join("docs/faults.md")).unwrap();
     let named: Vec<&str> = table

@@ -11,6 +11,7 @@ mod house;
 mod kill_switch;
 mod life;
 mod matrix;
+mod names;
 mod process;
 mod resume;
 mod sse_legacy;

@@ -9,87 +9,70 @@ use std::time::SystemTime;
 use super::board::{Board, Station};
 use super::process::Usage;
 use crate::counters::{Counters, PARTS, SUMS};
+use crate::record::names;
+use crate::record::names::table::{Instrument, Metric};
 use crate::switches::Switch;
 
 pub(super) fn page(board: &Board) -> String {
     let mut page = Page::default();
-    page.head("toolspan_build_info", "gauge", "The version that runs");
-    page.line(
-        "toolspan_build_info",
-        &[("version", env!("CARGO_PKG_VERSION"))],
-        1,
-    );
-    let ready = u8::from(board.is_ready());
-    page.gauge(
-        "toolspan_ready",
-        "1 while clients are accepted, 0 while we drain",
-        ready,
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    page.head(&names::BUILD_INFO);
+    page.line(&names::BUILD_INFO, Some(version), 1);
+    page.one(&names::READY, u8::from(board.is_ready()));
     counters(&mut page, &board.counters);
     hops(&mut page, board);
     let (records, bytes) = board.telemetry.waiting();
-    page.gauge(
-        "toolspan_queue_records",
-        "Calls that wait for the collector",
-        records,
-    );
-    page.gauge(
-        "toolspan_queue_bytes",
-        "About how many bytes those calls hold",
-        bytes,
-    );
+    page.one(&names::QUEUE_RECORDS, records);
+    page.one(&names::QUEUE_BYTES, bytes);
     process(&mut page, board);
     page.0
 }
 
 fn counters(page: &mut Page, counters: &Counters) {
     for sum in SUMS {
-        let name = total(sum.name);
-        page.head(&name, "counter", sum.description);
-        page.line(&name, &[], Counters::get((sum.field)(counters)));
+        page.one(&sum.metric, Counters::get((sum.field)(counters)));
     }
     for parts in PARTS {
-        let name = total(parts.name);
-        page.head(&name, "counter", parts.description);
+        page.head(&parts.metric);
         for (word, value) in (parts.values)(counters) {
-            page.line(&name, &[(parts.label, word)], value);
+            page.line(&parts.metric, Some(word), value);
         }
     }
 }
 
+/// In the order of `of`.
+const HOP_GAUGES: [Metric; 5] = [
+    names::OPEN_CALLS,
+    names::OPEN_SESSIONS,
+    names::OPEN_CONNECTIONS,
+    names::INJECTION_ON,
+    names::TELEMETRY_ON,
+];
+
 /// A hop that was removed may still drain under a name that is in use again: those are one line.
 fn hops(page: &mut Page, board: &Board) {
-    let mut now: BTreeMap<String, [u64; 5]> = BTreeMap::new();
+    let mut now: BTreeMap<String, [u64; HOP_GAUGES.len()]> = BTreeMap::new();
     for station in board.stations() {
         let sums = now.entry(station.name.clone()).or_default();
         for (sum, value) in sums.iter_mut().zip(of(board, &station)) {
             *sum += value;
         }
     }
-    for (index, (name, description)) in [
-        ("toolspan_open_calls", "Calls that wait for their answer"),
-        ("toolspan_open_sessions", "Sessions that have not ended"),
-        ("toolspan_open_connections", "Connections of clients"),
-        ("toolspan_injection_on", "1 where requests get a context"),
-        ("toolspan_telemetry_on", "1 where calls are recorded"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        page.head(name, "gauge", description);
+    for (index, gauge) in HOP_GAUGES.iter().enumerate() {
+        page.head(gauge);
         for (hop, values) in &now {
             let value = values.get(index).copied().unwrap_or_default();
-            let value = if name.ends_with("_on") {
+            let value = if gauge.name.ends_with("_on") {
                 value.min(1)
             } else {
                 value
             };
-            page.line(name, &[("hop", hop)], value);
+            page.line(gauge, Some(hop), value);
         }
     }
 }
 
-fn of(board: &Board, station: &Station) -> [u64; 5] {
+fn of(board: &Board, station: &Station) -> [u64; HOP_GAUGES.len()] {
     let hop = station.hop.as_deref();
     [
         hop.map_or(0, |hop| hop.open_calls() as u64),
@@ -100,66 +83,54 @@ fn of(board: &Board, station: &Station) -> [u64; 5] {
     ]
 }
 
-/// The names of Prometheus' own client libraries.
 fn process(page: &mut Page, board: &Board) {
     let since = board.started.wall.duration_since(SystemTime::UNIX_EPOCH);
     let since = since.unwrap_or_default().as_secs_f64();
-    page.gauge(
-        "process_start_time_seconds",
-        "When we began, in seconds of the epoch",
-        since,
-    );
+    page.one(&names::PROCESS_START, since);
     let usage = Usage::read();
     if let Some(seconds) = usage.cpu_seconds {
-        page.head("process_cpu_seconds_total", "counter", "Time of all cores");
-        page.line("process_cpu_seconds_total", &[], seconds);
+        page.one(&names::PROCESS_CPU, seconds);
     }
-    for (name, description, value) in [
-        (
-            "process_resident_memory_bytes",
-            "Memory in use",
-            usage.resident_bytes,
-        ),
-        ("process_open_fds", "Open file descriptors", usage.open_fds),
-        (
-            "process_max_fds",
-            "File descriptors that may be open",
-            usage.max_fds,
-        ),
+    for (metric, value) in [
+        (names::PROCESS_MEMORY, usage.resident_bytes),
+        (names::PROCESS_OPEN_FDS, usage.open_fds),
+        (names::PROCESS_MAX_FDS, usage.max_fds),
     ] {
         if let Some(value) = value {
-            page.gauge(name, description, value);
+            page.one(&metric, value);
         }
     }
-}
-
-fn total(name: &str) -> String {
-    format!("{}_total", name.replace('.', "_"))
 }
 
 #[derive(Default)]
 struct Page(String);
 
 impl Page {
-    fn head(&mut self, name: &str, kind: &str, description: &str) {
+    fn head(&mut self, metric: &Metric) {
+        let (name, description) = (metric.page_name(), metric.description);
+        let kind = match metric.instrument {
+            Instrument::Sum | Instrument::Counter => "counter",
+            Instrument::Gauge | Instrument::Histogram => "gauge",
+        };
         // Writing to a text cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {description}\n# TYPE {name} {kind}");
     }
 
-    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<_> = labels
-            .iter()
-            .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
-            .collect();
-        let _ = match labels.is_empty() {
-            true => writeln!(self.0, "{name} {value}"),
-            false => writeln!(self.0, "{name}{{{}}} {value}", labels.join(",")),
+    /// One series: the word is the value of the metric's label.
+    fn line(&mut self, metric: &Metric, word: Option<&str>, value: impl Display) {
+        let name = metric.page_name();
+        let _ = match metric.label.zip(word) {
+            None => writeln!(self.0, "{name} {value}"),
+            Some((label, word)) => {
+                writeln!(self.0, "{name}{{{label}=\"{}\"}} {value}", escaped(word))
+            }
         };
     }
 
-    fn gauge(&mut self, name: &str, description: &str, value: impl Display) {
-        self.head(name, "gauge", description);
-        self.line(name, &[], value);
+    /// A metric of one series.
+    fn one(&mut self, metric: &Metric, value: impl Display) {
+        self.head(metric);
+        self.line(metric, None, value);
     }
 }
 

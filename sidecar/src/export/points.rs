@@ -16,6 +16,7 @@ use opentelemetry_sdk::metrics::{
 };
 
 use crate::counters::Counters;
+use crate::record::names::table::Metric;
 use crate::record::{CallRecord, HopResource, SessionRecord, Side, names};
 
 use super::outbox::StreamKey;
@@ -78,24 +79,12 @@ struct Meters {
     histograms: [Option<Histogram<f64>>; HISTOGRAMS.len()],
 }
 
-/// Name and description, in the order of `Meters::histograms`.
-const HISTOGRAMS: [(&str, &str); 4] = [
-    (
-        names::SERVER_OPERATION_DURATION,
-        "From the receipt of a request to its answer, as the receiver sees it",
-    ),
-    (
-        names::CLIENT_OPERATION_DURATION,
-        "From sending a request to its answer, as the sender sees it",
-    ),
-    (
-        names::SERVER_SESSION_DURATION,
-        "Duration of a session, as the server sees it",
-    ),
-    (
-        names::CLIENT_SESSION_DURATION,
-        "Duration of a session, as the client sees it",
-    ),
+/// In the order of `Meters::histograms`.
+const HISTOGRAMS: [Metric; 4] = [
+    names::SERVER_OPERATION_DURATION,
+    names::CLIENT_OPERATION_DURATION,
+    names::SERVER_SESSION_DURATION,
+    names::CLIENT_SESSION_DURATION,
 ];
 
 fn operation(side: Side) -> usize {
@@ -111,7 +100,7 @@ fn session(side: Side) -> usize {
 
 impl Meters {
     fn record(&mut self, histogram: usize, duration: Duration, attributes: &[KeyValue]) {
-        let (Some(slot), Some((name, description))) = (
+        let (Some(slot), Some(metric)) = (
             self.histograms.get_mut(histogram),
             HISTOGRAMS.get(histogram),
         ) else {
@@ -119,9 +108,9 @@ impl Meters {
         };
         slot.get_or_insert_with(|| {
             self.meter
-                .f64_histogram(*name)
-                .with_unit(names::SECONDS)
-                .with_description(*description)
+                .f64_histogram(metric.name)
+                .with_unit(metric.unit)
+                .with_description(metric.description)
                 .with_boundaries(names::DURATION_BOUNDS.to_vec())
                 .build()
         })

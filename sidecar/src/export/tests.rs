@@ -309,14 +309,14 @@ fn the_last_round_of_metrics_goes_out_at_the_end() {
     finish(owner);
     let seen = sink.seen.0.lock().unwrap();
     for name in [
-        names::SERVER_OPERATION_DURATION,
-        names::SERVER_SESSION_DURATION,
-        names::CALLS_SEEN,
-        names::CALLS_DROPPED,
+        names::SERVER_OPERATION_DURATION.name,
+        names::SERVER_SESSION_DURATION.name,
+        names::CALLS_SEEN.name,
+        names::CALLS_DROPPED.name,
     ] {
         assert!(seen.points.iter().any(|point| point == name), "{name}");
     }
-    let other_side = names::CLIENT_OPERATION_DURATION;
+    let other_side = names::CLIENT_OPERATION_DURATION.name;
     assert!(!seen.points.iter().any(|point| point == other_side));
 }
 

@@ -16,8 +16,9 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, tenant: Option<Ar
     for sum in SUMS {
         let (counters, tenant) = (Arc::clone(counters), tenant.clone());
         let _registered = meter
-            .u64_observable_counter(sum.name)
-            .with_description(sum.description)
+            .u64_observable_counter(sum.metric.name)
+            .with_unit(sum.metric.unit)
+            .with_description(sum.metric.description)
             .with_callback(move |out| {
                 let labels = labels(&counters, tenant.as_ref(), None);
                 out.observe(Counters::get((sum.field)(&counters)), &labels);
@@ -27,12 +28,13 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, tenant: Option<Ar
     for parts in PARTS {
         let (counters, tenant) = (Arc::clone(counters), tenant.clone());
         let _registered = meter
-            .u64_observable_counter(parts.name)
-            .with_description(parts.description)
+            .u64_observable_counter(parts.metric.name)
+            .with_unit(parts.metric.unit)
+            .with_description(parts.metric.description)
             .with_callback(move |out| {
                 for (word, value) in (parts.values)(&counters) {
-                    let word = KeyValue::new(parts.label, word);
-                    let labels = labels(&counters, tenant.as_ref(), Some(word));
+                    let word = parts.metric.label.map(|label| KeyValue::new(label, word));
+                    let labels = labels(&counters, tenant.as_ref(), word);
                     out.observe(value, &labels);
                 }
             })

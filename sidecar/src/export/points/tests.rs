@@ -160,7 +160,7 @@ fn the_process_counts_carry_its_tenant_where_it_has_one() {
         .collect();
     let seen = metrics
         .iter()
-        .find(|m| m.name() == names::CALLS_SEEN)
+        .find(|m| m.name() == names::CALLS_SEEN.name)
         .unwrap();
     let AggregatedMetrics::U64(MetricData::Sum(sum)) = seen.data() else {
         panic!("no sum");
