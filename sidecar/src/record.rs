@@ -236,6 +236,8 @@ pub struct SessionRecord {
     pub hop: Arc<HopInfo>,
     pub tenant: Tenant,
     pub protocol_version: Option<Arc<str>>,
+    /// The version of HTTP that its client spoke as it began.
+    pub network_protocol_version: Option<&'static str>,
     pub duration: Duration,
     /// Set when the session ended with an error.
     pub error_type: Option<&'static str>,

@@ -91,6 +91,8 @@ pub struct Answered {
     pub initialize: bool,
     pub peers: Peers,
     pub tenant: Tenant,
+    /// As in the record of the call.
+    pub network_protocol_version: Option<&'static str>,
     pub started: Moment,
 }
 
@@ -378,6 +380,7 @@ impl Hop {
             initialize: call.initialize && message.shape(Slot::Result) != Shape::Absent,
             peers,
             tenant: call.record.tenant.clone(),
+            network_protocol_version: call.record.network_protocol_version,
             started: call.started,
         };
         self.end(

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
+use hyper::Method;
 use serde_json::{Value, json};
 use tests::fleet::Fleet;
 use tests::http_client::HttpClient;
 use tests::http_peer::{Answer, Body, HttpPeer, Request};
 use tests::otlp::{Mode, Received, Receiver};
 use tests::python::{self, Client};
-use tests::sidecar::{Log, argument, stdio_command};
+use tests::sidecar::{Log, Proxy, argument, stdio_command};
+use tests::wire;
 
 mod seen;
 mod table;
@@ -186,4 +188,31 @@ fn the_table_of_names_is_what_leaves_the_process() {
         assert_eq!(span.name, seen::span_name(&span), "{span:#?}");
         assert_eq!(span.scope, "toolspan");
     }
+}
+
+/// A session is of the version that its client speaks, as its calls are.
+#[test]
+fn a_session_over_http_2_says_so() {
+    let receiver = Receiver::start(Mode::Accept);
+    let upstream = HttpPeer::start(answer).expect("a port on loopback");
+    let options = ["--otlp-endpoint", &receiver.grpc_url()];
+    let soon = [("OTEL_METRIC_EXPORT_INTERVAL", "100")];
+    let proxy = Proxy::start_with(&upstream.url(""), &options, &soon);
+    let mut client = wire::client::Client::connect(proxy.listens_at(), wire::Version::Two, None)
+        .expect("it listens");
+    let kind = ("content-type", "application/json");
+    let begin = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "clientInfo": {"name": "two", "version": "1"}}});
+    client
+        .post("/mcp", &[kind], &begin.to_string())
+        .expect("an answer");
+    let end = client.start(&Method::DELETE, "/mcp", &[("mcp-session-id", "two")], "");
+    end.answer().expect("an answer");
+    let received = receiver.wait("the end of the session", |received| {
+        seen::attributes(received)
+            .iter()
+            .any(|one| one.on == "sessions")
+    });
+    let versions = seen::values(&received, "network.protocol.version");
+    assert_eq!(versions, ["2".to_owned()].into());
 }

@@ -303,6 +303,7 @@ fn the_last_round_of_metrics_goes_out_at_the_end() {
             source: TenantSource::Fixed,
         },
         protocol_version: None,
+        network_protocol_version: None,
         duration: Duration::from_secs(3),
         error_type: None,
     });

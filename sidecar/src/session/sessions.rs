@@ -16,6 +16,7 @@ pub(super) struct Begun {
     hop: Arc<HopInfo>,
     pub peers: Peers,
     pub tenant: Tenant,
+    network_protocol_version: Option<&'static str>,
     pub at: Moment,
 }
 
@@ -25,6 +26,7 @@ impl Begun {
             hop: self.hop,
             tenant: self.tenant,
             protocol_version: self.peers.protocol_version,
+            network_protocol_version: self.network_protocol_version,
             duration: now.monotonic.saturating_duration_since(self.at.monotonic),
             error_type,
         }
@@ -133,6 +135,7 @@ impl Sessions {
             hop: Arc::clone(&answered.hop),
             peers: answered.peers.clone(),
             tenant: answered.tenant.clone(),
+            network_protocol_version: answered.network_protocol_version,
             at: now,
         };
         if self.at(id, now).begun.replace(begun).is_some() {

@@ -55,7 +55,7 @@ pub(super) fn of_session(
     let mut out = start(tenant, overflow);
     push_error(&mut out, record.error_type.map(Cow::Borrowed));
     push_version(&mut out, record.protocol_version.as_ref());
-    push_network(&mut out, &record.hop, record.hop.network_protocol_version);
+    push_network(&mut out, &record.hop, record.network_protocol_version);
     push_server(&mut out, &record.hop, side);
     out
 }
