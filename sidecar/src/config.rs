@@ -150,6 +150,7 @@ impl Settings {
             log: log(top)?,
             limits: Limits {
                 max_open_calls: top.number("max_open_calls", 1)?,
+                long_call_after: top.seconds("long_call_after_seconds")?,
                 session_idle: match top.number("session_idle_seconds", 0)? {
                     0 => None,
                     seconds => Some(Duration::from_secs(seconds as u64)),

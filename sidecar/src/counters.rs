@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::record::names::table::Metric;
 use crate::record::{NotInjected, names};
 
+mod open;
+
+pub use open::{LEVELS, Level, Tables, Waiting};
+
 /// Why a call that was seen has no span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {
@@ -124,6 +128,8 @@ pub struct Counters {
     pub mixed_tenants: AtomicBool,
     /// Times that accepting waited because `max_connections` were open.
     pub connections_waited: AtomicU64,
+    /// Where calls are open.
+    pub tables: Tables,
     refused: [AtomicU64; Refusal::ALL.len()],
     dropped: [AtomicU64; DropReason::ALL.len()],
     not_injected: [AtomicU64; NotInjected::ALL.len()],

@@ -116,6 +116,9 @@ impl Hops {
             let max = told.limits.max_open_calls;
             Arc::new(new_hop(info(&told), common, max, telemetry, &switches))
         });
+        if let Some(hop) = &hop {
+            hop.set_long_after(told.limits.long_call_after);
+        }
         let idle = idle(&told, hop.as_ref());
         let station = Arc::new(Station {
             name: told.hop.name.clone(),
@@ -260,6 +263,9 @@ impl Running {
                 told.limits.max_open_calls,
             ))
         });
+        if let Some(hop) = &hop {
+            hop.set_long_after(told.limits.long_call_after);
+        }
         let renewed = Arc::new(Station {
             name: told.hop.name.clone(),
             switches: Arc::clone(&station.switches),

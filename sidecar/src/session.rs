@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::counters::{Counters, DropReason};
+use crate::counters::{Counters, DropReason, Waiting};
 use crate::export::Telemetry;
 use crate::frame::line::Edit;
 use crate::frame::{Kind, Message, Scanner, Shape, Slot};
@@ -106,13 +106,16 @@ impl Hop {
         telemetry: Telemetry,
         switches: Arc<Switches>,
     ) -> Self {
+        let calls = Arc::new(Mutex::new(Calls::new(max_open_calls)));
+        let waiting: Arc<dyn Waiting> = calls.clone();
+        telemetry.counters().tables.add(Arc::downgrade(&waiting));
         Self {
             info: Arc::new(info),
             tenant,
             max_inject_bytes,
             telemetry,
             switches,
-            calls: Arc::new(Mutex::new(Calls::new(max_open_calls))),
+            calls,
             sessions: Arc::new(Mutex::new(Sessions::new(max_open_calls))),
             random: Mutex::new(fastrand::Rng::new()),
             session_key: RandomState::new(),

@@ -51,6 +51,7 @@ pub fn run_stdio(settings: Settings, command: &[OsString]) -> anyhow::Result<Exi
         telemetry,
         &switches,
     ));
+    hop.set_long_after(settings.limits.long_call_after);
     let env = |name: &str| std::env::var(name).ok();
     let parent = Carrier::read(env("TRACEPARENT").as_deref(), env("TRACESTATE").as_deref());
     let exit = stdio::run(guard, &hop, parent)?;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::board::{Board, Station};
 use super::process::Usage;
+use crate::clock;
 use crate::counters::{Counters, PARTS, SUMS};
 use crate::record::names;
 use crate::record::names::table::{Instrument, Metric};
@@ -41,8 +42,9 @@ fn counters(page: &mut Page, counters: &Counters) {
 }
 
 /// In the order of `of`.
-const HOP_GAUGES: [Metric; 5] = [
-    names::OPEN_CALLS,
+const HOP_GAUGES: [Metric; 6] = [
+    names::CALLS_OPEN,
+    names::CALLS_LONG,
     names::OPEN_SESSIONS,
     names::OPEN_CONNECTIONS,
     names::INJECTION_ON,
@@ -76,6 +78,7 @@ fn of(board: &Board, station: &Station) -> [u64; HOP_GAUGES.len()] {
     let hop = station.hop.as_deref();
     [
         hop.map_or(0, |hop| hop.open_calls() as u64),
+        hop.map_or(0, |hop| hop.long_calls(clock::now()) as u64),
         hop.map_or(0, |hop| hop.open_sessions() as u64),
         station.connections.get(),
         u64::from(board.is_on(Switch::Injection, station)),
@@ -110,7 +113,7 @@ impl Page {
         let (name, description) = (metric.page_name(), metric.description);
         let kind = match metric.instrument {
             Instrument::Sum | Instrument::Counter => "counter",
-            Instrument::Gauge | Instrument::Histogram => "gauge",
+            Instrument::Level | Instrument::Gauge | Instrument::Histogram => "gauge",
         };
         // Writing to a text cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {description}\n# TYPE {name} {kind}");

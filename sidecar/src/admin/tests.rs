@@ -244,7 +244,7 @@ fn the_metrics_hold_every_count_and_escape_the_names_of_hops() {
         "toolspan_calls_dropped_total{reason=\"switched_off\"} 0",
         "toolspan_not_injected_total{reason=\"too_large\"} 0",
         "toolspan_exports_total{result=\"failed\"} 0",
-        "toolspan_open_calls{hop=\"two \\\"2\\\"\"} 0",
+        "toolspan_calls_open{hop=\"two \\\"2\\\"\"} 0",
         "toolspan_queue_records 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

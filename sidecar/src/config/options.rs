@@ -266,6 +266,15 @@ pub(crate) const OPTIONS: &[Opt] = &[
         doc: "Calls that may wait for their answer at a time. Beyond it the oldest is ended as evicted; it still gets its answer.",
     },
     Opt {
+        key: "long_call_after_seconds",
+        kind: Kind::Integer,
+        scope: Scope::Process,
+        default: Some("300"),
+        env: Some("TOOLSPAN_LONG_CALL_AFTER_SECONDS"),
+        flag: None,
+        doc: "Calls that have been open for longer are counted as toolspan.calls.long, but for subscriptions/listen. Nothing ends by it.",
+    },
+    Opt {
         key: "session_idle_seconds",
         kind: Kind::Integer,
         scope: Scope::Process,

@@ -50,6 +50,8 @@ pub struct LogSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub max_open_calls: usize,
+    /// After so long an open call is a long one.
+    pub long_call_after: Duration,
     /// After so long a session that nobody uses is over; none for never.
     pub session_idle: Option<Duration>,
     pub connect_timeout: Duration,

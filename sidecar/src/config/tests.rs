@@ -77,6 +77,7 @@ fn defaults_are_those_that_are_documented() {
     );
     assert_eq!(settings.telemetry.metrics_interval, Duration::from_secs(10));
     assert_eq!(settings.limits.max_open_calls, 10_000);
+    assert_eq!(settings.limits.long_call_after, Duration::from_secs(300));
     assert_eq!(settings.limits.connect_timeout, Duration::from_secs(10));
     assert_eq!(settings.log, LogSettings::default());
     let hop = HopCommon {

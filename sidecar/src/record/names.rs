@@ -128,7 +128,9 @@ metrics! {
         "Clients that were not served, by reason";
     CONNECTIONS_WAITED = "toolspan.connections.waited": Sum, "{wait}", Ours, None,
         "Times that accepting waited for room";
-    OPEN_CALLS = "toolspan_open_calls": Gauge, "{call}", Ours, Some(HOP), "Calls that wait for their answer";
+    CALLS_OPEN = "toolspan.calls.open": Level, "{call}", Ours, Some(HOP), "Calls that wait for their answer";
+    CALLS_LONG = "toolspan.calls.long": Level, "{call}", Ours, Some(HOP),
+        "Those that have waited for longer than `long_call_after_seconds`, listeners left out";
     OPEN_SESSIONS = "toolspan_open_sessions": Gauge, "{session}", Ours, Some(HOP), "Sessions that have not ended";
     OPEN_CONNECTIONS = "toolspan_open_connections": Gauge, "{connection}", Ours, Some(HOP), "Connections of clients";
     INJECTION_ON = "toolspan_injection_on": Gauge, "1", Ours, Some(HOP), "1 where requests get a context";

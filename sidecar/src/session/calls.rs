@@ -2,10 +2,11 @@
 //! Never grows past its bound: when it is full the oldest calls go first, and the caller ends them as evicted.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::frame::Id;
-use crate::record::{Outcome, Record, Target};
+use crate::record::{Outcome, Record, Target, names};
 
 /// Which way a request goes. The id spaces of the two directions are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +68,8 @@ impl OpenCall {
 pub struct Calls {
     open: HashMap<Key, OpenCall>,
     max: usize,
+    /// A call that has been open for longer is a long one.
+    long_after: Duration,
     /// Set at the end of the hop: how every call ends from now on.
     shut: Option<Outcome>,
 }
@@ -77,6 +80,7 @@ impl Calls {
         Self {
             open: HashMap::new(),
             max: max.max(1),
+            long_after: Duration::MAX,
             shut: None,
         }
     }
@@ -148,6 +152,22 @@ impl Calls {
 
     pub fn set_max(&mut self, max: usize) {
         self.max = max.max(1);
+    }
+
+    pub fn set_long_after(&mut self, long_after: Duration) {
+        self.long_after = long_after;
+    }
+
+    /// How many have been open for too long. A listener is not meant to end.
+    #[must_use]
+    pub fn long(&self, now: Moment) -> usize {
+        let is_long = |call: &&OpenCall| {
+            let age = now
+                .monotonic
+                .saturating_duration_since(call.started.monotonic);
+            age > self.long_after && &*call.record.method != names::SUBSCRIPTIONS_LISTEN
+        };
+        self.open.values().filter(is_long).count()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &OpenCall)> {

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
+use crate::counters::LEVELS;
 use crate::record::{CallContext, ParentSource, Record, Side};
 
 mod order;
@@ -421,6 +422,40 @@ fn the_newest_calls_are_shown_first_and_without_their_arguments() {
         ]
     );
     assert!(!format!("{views:?}").contains("secret"));
+}
+
+#[test]
+fn a_call_is_long_once_it_is_past_the_threshold_and_a_listener_never_is() {
+    let (hop, _) = hop(10);
+    let base = Instant::now();
+    let counters = Arc::clone(hop.telemetry.counters());
+    let levels = |millis: u64| LEVELS.map(|level| (level.now)(&counters.tables, at(base, millis)));
+    open(&hop, CALL, at(base, 0)).unwrap();
+    open(&hop, r#"{"id":2,"method":"ping"}"#, at(base, 50)).unwrap();
+    open(
+        &hop,
+        r#"{"id":3,"method":"subscriptions/listen"}"#,
+        at(base, 0),
+    )
+    .unwrap();
+    assert_eq!(levels(1_000_000_000), [3, 0], "nothing is long yet");
+    hop.set_long_after(Duration::from_millis(100));
+    assert_eq!(levels(100), [3, 0]);
+    assert_eq!(levels(101), [3, 1]);
+    assert_eq!(levels(151), [3, 2]);
+    assert_eq!(hop.long_calls(at(base, 151)), 2);
+    let renewed = hop.renewed(
+        (*hop.info).clone(),
+        hop.tenant.clone(),
+        hop.max_inject_bytes,
+        10,
+    );
+    drop(hop);
+    assert_eq!(levels(151), [3, 2], "the table is the same, once");
+    assert!(answer(&renewed, r#"{"id":1,"result":{}}"#, at(base, 160)));
+    assert_eq!(levels(160), [2, 1]);
+    drop(renewed);
+    assert_eq!(levels(160), [0, 0]);
 }
 
 #[test]

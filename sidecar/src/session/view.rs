@@ -1,11 +1,12 @@
 //! Takes the tables of a hop. Gives what is open as an operator may see it: how many, and the newest of them.
 //! Never shows an argument, a resource or the id of a session, and changes nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Direction, Hop, Peers, lock};
+use super::{Calls, Direction, Hop, Peers, lock};
 use crate::clock::Moment;
+use crate::counters::Waiting;
 use crate::record::Target;
 
 /// One open call.
@@ -32,7 +33,27 @@ pub struct SessionView {
     pub age: Duration,
 }
 
+impl Waiting for Mutex<Calls> {
+    fn open(&self) -> u64 {
+        lock(self).len() as u64
+    }
+
+    fn long(&self, now: Moment) -> u64 {
+        lock(self).long(now) as u64
+    }
+}
+
 impl Hop {
+    /// From now on a call that is open for longer is a long one.
+    pub fn set_long_after(&self, long_after: Duration) {
+        lock(&self.calls).set_long_after(long_after);
+    }
+
+    #[must_use]
+    pub fn long_calls(&self, now: Moment) -> usize {
+        lock(&self.calls).long(now)
+    }
+
     #[must_use]
     pub fn open_calls(&self) -> usize {
         lock(&self.calls).len()

@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
 use tests::fleet::Fleet;
+use tests::otlp::Received;
 use tests::process::{PATIENCE, eventually};
 use tests::sidecar::Summary;
 
-use super::{Upstream, call_once, hop, receiver, top};
+use super::{Upstream, begin_stream, call_once, hop, next_event, receiver, result, top};
 
 /// Every line by its name and labels, as text, and its value.
 type Samples = BTreeMap<String, f64>;
@@ -154,4 +156,56 @@ fn the_page_is_strict_and_says_what_the_ledger_says() {
     assert_eq!(summary.count("malformed"), 1);
     assert_eq!(summary.count("not_injected_too_large"), 1);
     assert_same(&samples, &summary);
+}
+
+/// The newest value of a gauge that was exported.
+fn exported(received: &Received, name: &str) -> Option<i64> {
+    let export = received.metrics.last()?;
+    let scopes = export
+        .resource_metrics
+        .iter()
+        .flat_map(|r| &r.scope_metrics);
+    let mut metrics = scopes.flat_map(|scope| &scope.metrics);
+    let found = metrics.find(|metric| metric.name == name)?;
+    let Some(metric::Data::Gauge(gauge)) = &found.data else {
+        panic!("{name} is no gauge");
+    };
+    match gauge.data_points.as_slice() {
+        [point] => match point.value {
+            Some(number_data_point::Value::AsInt(value)) => Some(value),
+            ref other => panic!("{name} is {other:?}"),
+        },
+        more => panic!("{name} has {} points", more.len()),
+    }
+}
+
+#[test]
+fn a_call_that_does_not_end_is_seen_while_it_is_open() {
+    let (receiver, upstream) = (receiver(), Upstream::start());
+    let limits = "long_call_after_seconds = 1\nmetrics_interval_seconds = 1";
+    let fleet = Fleet::start(&(top(&receiver, limits) + &hop("one", &upstream, "")));
+    let levels = || {
+        ["open", "long"].map(|word| fleet.metric(&format!("toolspan_calls_{word}{{hop=\"one\"}}")))
+    };
+    assert_eq!(levels(), [0.0, 0.0]);
+    let mut client = fleet.connect("one");
+    begin_stream(&mut client, 7);
+    let mut stream = upstream.stream();
+    eventually("the call to be a long one", PATIENCE, || {
+        (levels() == [1.0, 1.0]).then_some(())
+    });
+    let exported = |received: &Received| {
+        ["toolspan.calls.open", "toolspan.calls.long"].map(|name| exported(received, name))
+    };
+    receiver.wait("a long call", |received| {
+        exported(received) == [Some(1), Some(1)]
+    });
+    stream.event(&result(7));
+    assert!(next_event(&mut client).contains("result"));
+    stream.end();
+    assert_eq!(levels(), [0.0, 0.0]);
+    receiver.wait("its end", |received| {
+        exported(received) == [Some(0), Some(0)]
+    });
+    let _in_order = fleet.stop();
 }

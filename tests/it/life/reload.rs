@@ -68,7 +68,7 @@ fn a_new_hop_serves_and_a_removed_one_drains() {
     eventually("the removed hop to refuse", PATIENCE, || {
         HttpClient::connect(gone).is_err().then_some(())
     });
-    assert_eq!(fleet.metric("toolspan_open_calls{hop=\"one\"}"), 1.0);
+    assert_eq!(fleet.metric("toolspan_calls_open{hop=\"one\"}"), 1.0);
     stream.event(&result(1));
     stream.end();
     assert!(next_event(&mut streaming).contains("result"));

@@ -129,7 +129,7 @@ fn open_calls_and_sessions_are_shown_without_their_secrets() {
             "tenant": "acme", "age_seconds": null,
         }]})
     );
-    assert_eq!(fleet.metric("toolspan_open_calls{hop=\"one\"}"), 1.0);
+    assert_eq!(fleet.metric("toolspan_calls_open{hop=\"one\"}"), 1.0);
     assert_eq!(fleet.metric("toolspan_open_connections{hop=\"one\"}"), 1.0);
     assert_eq!(list("/sessions"), json!({"total": 0, "newest": []}));
     stream.event(&result(7));

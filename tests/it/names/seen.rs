@@ -64,8 +64,9 @@ fn points(metric: &otlp::Metric) -> Vec<&[KeyValue]> {
             let points = data.data_points.iter();
             points.map(|point| point.attributes.as_slice()).collect()
         }
-        metric::Data::Sum(data) => {
-            let points = data.data_points.iter();
+        metric::Data::Sum(otlp::Sum { data_points, .. })
+        | metric::Data::Gauge(otlp::Gauge { data_points }) => {
+            let points = data_points.iter();
             points.map(|point| point.attributes.as_slice()).collect()
         }
         other => panic!("{} is {other:?}", metric.name),
@@ -107,14 +108,20 @@ fn instrument(metric: &otlp::Metric) -> &'static str {
         metric::Data::Histogram(_) => "histogram",
         metric::Data::Sum(sum) => {
             assert!(sum.is_monotonic, "{}", metric.name);
-            let whole = |point: &otlp::NumberDataPoint| {
-                matches!(point.value, Some(number_data_point::Value::AsInt(_)))
-            };
-            assert!(sum.data_points.iter().all(whole), "{}", metric.name);
-            "sum"
+            whole(metric, &sum.data_points, "sum")
         }
+        metric::Data::Gauge(gauge) => whole(metric, &gauge.data_points, "gauge"),
         other => panic!("{} is {other:?}", metric.name),
     }
+}
+
+/// Points of whole numbers.
+fn whole<T>(metric: &otlp::Metric, points: &[otlp::NumberDataPoint], kind: T) -> T {
+    let whole = |point: &otlp::NumberDataPoint| {
+        matches!(point.value, Some(number_data_point::Value::AsInt(_)))
+    };
+    assert!(points.iter().all(whole), "{}", metric.name);
+    kind
 }
 
 /// Every metric of the page, by its lines and its TYPE.

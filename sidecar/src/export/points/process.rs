@@ -1,4 +1,4 @@
-//! Takes the counters of the process. Gives each as a monotonic sum, read when points are collected.
+//! Takes the counters of the process and its open calls. Gives sums and gauges, read when points are collected.
 //! Never counts anything itself: the log's summary and the metrics read the same numbers.
 
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-use crate::counters::{Counters, PARTS, SUMS};
+use crate::clock;
+use crate::counters::{Counters, LEVELS, PARTS, SUMS};
 use crate::record::names;
 
-/// Registers the sums. The meter's provider keeps them alive.
+/// Registers the sums and the gauges. The meter's provider keeps them alive.
 pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, tenant: Option<Arc<str>>) {
     let tenant = tenant.map(|tenant| KeyValue::new(names::TENANT_ID, tenant));
     for sum in SUMS {
@@ -37,6 +38,18 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, tenant: Option<Ar
                     let labels = labels(&counters, tenant.as_ref(), word);
                     out.observe(value, &labels);
                 }
+            })
+            .build();
+    }
+    for level in LEVELS {
+        let (counters, tenant) = (Arc::clone(counters), tenant.clone());
+        let _registered = meter
+            .u64_observable_gauge(level.metric.name)
+            .with_unit(level.metric.unit)
+            .with_description(level.metric.description)
+            .with_callback(move |out| {
+                let labels = labels(&counters, tenant.as_ref(), None);
+                out.observe((level.now)(&counters.tables, clock::now()), &labels);
             })
             .build();
     }

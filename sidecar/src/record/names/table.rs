@@ -22,7 +22,7 @@ pub enum On {
     Operation,
     /// Points of `mcp.*.session.duration`.
     Session,
-    /// Points of the sums of the process.
+    /// Points of the sums and gauges of the process.
     Sum,
     Resource,
 }
@@ -48,6 +48,8 @@ pub enum Instrument {
     Histogram,
     /// Monotonic, of whole numbers; exported, and on the page of the admin listener.
     Sum,
+    /// How many there are now; exported for the process, and on the page for each hop.
+    Level,
     /// On the page only.
     Gauge,
     /// On the page only.
@@ -114,7 +116,9 @@ pub fn print() -> String {
     );
     for metric in METRICS {
         let exported = match metric.instrument {
-            Instrument::Histogram | Instrument::Sum => format!("`{}`", metric.name),
+            Instrument::Histogram | Instrument::Sum | Instrument::Level => {
+                format!("`{}`", metric.name)
+            }
             Instrument::Gauge | Instrument::Counter => "-".to_owned(),
         };
         row(
@@ -143,6 +147,7 @@ impl Metric {
     pub fn page_name(&self) -> String {
         match self.instrument {
             Instrument::Sum => format!("{}_total", self.name.replace('.', "_")),
+            Instrument::Level => self.name.replace('.', "_"),
             _ => self.name.to_owned(),
         }
     }
@@ -195,7 +200,7 @@ impl Instrument {
         match self {
             Self::Histogram => "histogram",
             Self::Sum => "sum",
-            Self::Gauge => "gauge",
+            Self::Level | Self::Gauge => "gauge",
             Self::Counter => "counter",
         }
     }

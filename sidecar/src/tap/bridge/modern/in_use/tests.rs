@@ -20,6 +20,7 @@ fn a_child() -> (Arc<Bridge>, Arc<Shared>) {
     };
     let limits = crate::config::Limits {
         max_open_calls: 1,
+        long_call_after: Duration::MAX,
         session_idle: None,
         connect_timeout: Duration::ZERO,
         max_connections: 1,
