@@ -5,11 +5,8 @@
 use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
 
-use tests::http_client::HttpClient;
-use tests::http_peer::{Answer, HttpPeer, Request};
+use tests::hop::{Hop, hop};
 use tests::http_wire::{read_body, read_head, write_message};
-use tests::otlp::{Mode, Receiver};
-use tests::sidecar::Proxy;
 
 mod bridge;
 mod cut;
@@ -44,51 +41,6 @@ fn whole_call() -> Vec<u8> {
     request.extend_from_slice(format!("content-length: {}\r\n\r\n", CALL.len()).as_bytes());
     request.extend_from_slice(CALL);
     request
-}
-
-/// A sidecar with a server and a collector of ours on its other sides.
-struct Hop {
-    upstream: HttpPeer,
-    receiver: Receiver,
-    proxy: Proxy,
-}
-
-fn hop(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Hop {
-    let upstream = HttpPeer::start(script).expect("a port on loopback");
-    let receiver = Receiver::start(Mode::Accept);
-    let proxy = Proxy::start(
-        &upstream.url(""),
-        &["--otlp-endpoint", &receiver.grpc_url()],
-    );
-    Hop {
-        upstream,
-        receiver,
-        proxy,
-    }
-}
-
-impl Hop {
-    fn client(&self) -> HttpClient {
-        HttpClient::connect(self.proxy.address()).expect("the sidecar listens")
-    }
-
-    /// The outcomes of so many calls, as exported.
-    fn outcomes(&self, count: usize) -> Vec<String> {
-        let spans = self.receiver.wait_for_calls(count);
-        let mut outcomes: Vec<String> = spans
-            .iter()
-            .map(|span| span.text("toolspan.outcome").to_owned())
-            .collect();
-        outcomes.sort();
-        outcomes
-    }
-
-    /// Ends the sidecar: so many calls were seen, and each is accounted for.
-    fn stop(self, seen: u64) {
-        let summary = self.proxy.stop();
-        summary.assert_conserved();
-        assert_eq!(summary.count("calls_seen"), seen);
-    }
 }
 
 /// A server that the test itself speaks for, call by call.

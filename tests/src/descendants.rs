@@ -1,9 +1,13 @@
 //! Takes a mark that a process carries in its environment. Gives every process that inherited it.
 //! Never trusts a process tree: who left it carries the mark all the same, and /proc is searched for it.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::{Guarded, PATIENCE, eventually, without_telemetry_variables};
+use crate::programs;
+use crate::sidecar::argument;
 
 const MARK: &str = "TEST_DESCENDANT_OF";
 
@@ -28,6 +32,31 @@ impl Marked {
     #[must_use]
     pub fn variable(&self) -> (&'static str, &str) {
         (MARK, &self.0)
+    }
+
+    /// Starts a client, marked, that spawns a sidecar; gives the sidecar's id too.
+    ///
+    /// # Panics
+    /// When either does not start.
+    #[must_use]
+    pub fn client(&self, sidecar: &Command) -> (Guarded, u32) {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let pid_file = folder.path().join("pid");
+        let mut command = Command::new(programs::own("scripted-client"));
+        command
+            .arg(argument(&pid_file))
+            .arg(sidecar.get_program())
+            .args(sidecar.get_args())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        without_telemetry_variables(&mut command);
+        self.mark(&mut command);
+        let process = Guarded::spawn(&mut command).expect("the client starts");
+        let sidecar = eventually("the sidecar's id", PATIENCE, || {
+            let text = std::fs::read_to_string(&pid_file).ok()?;
+            text.strip_suffix('\n')?.parse().ok()
+        });
+        (process, sidecar)
     }
 
     /// The processes that run and carry the mark.

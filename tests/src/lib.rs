@@ -28,6 +28,8 @@ pub mod collector;
 
 pub mod sidecar;
 
+pub mod hop;
+
 pub mod fleet;
 
 pub mod python;

@@ -165,6 +165,22 @@ pub fn eventually<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Op
     }
 }
 
+/// Starts a server that writes where it listens to the file of its `--port-file`, and ends with its input.
+///
+/// # Panics
+/// When it does not start.
+pub fn start_server(command: &mut Command) -> (Guarded, String) {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let port_file = folder.path().join("port");
+    command
+        .arg("--port-file")
+        .arg(&port_file)
+        .stdin(Stdio::piped());
+    let mut process = Guarded::spawn(command).expect("the server starts");
+    let address = wait_for_port_file(&port_file, &mut process);
+    (process, address.trim().to_owned())
+}
+
 /// The lines of a file that its writer renames into place when they are complete.
 ///
 /// # Panics

@@ -7,9 +7,8 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::process::{Guarded, wait_for_port_file, without_telemetry_variables};
+use crate::process::{Guarded, start_server, without_telemetry_variables};
 use crate::programs;
 
 /// One request that the client sent.
@@ -138,7 +137,6 @@ pub fn stdio_server() -> [PathBuf; 3] {
 pub struct HttpServer {
     process: Guarded,
     address: String,
-    _folder: TempDir,
 }
 
 impl HttpServer {
@@ -159,25 +157,14 @@ impl HttpServer {
     }
 
     fn start_as(transport: &str, telemetry: &Telemetry, options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a scratch folder");
-        let port_file = folder.path().join("port");
         let mut command = Command::new(programs::python());
         command
             .arg(programs::python_script("mcp_server.py"))
-            .args([transport, "--port-file"])
-            .arg(&port_file)
-            .args(options)
-            .stdin(Stdio::piped());
+            .arg(transport)
+            .args(options);
         telemetry.apply(&mut command);
-        let mut process = Guarded::spawn(&mut command).expect("the server starts");
-        let address = wait_for_port_file(&port_file, &mut process)
-            .trim()
-            .to_owned();
-        Self {
-            process,
-            address,
-            _folder: folder,
-        }
+        let (process, address) = start_server(&mut command);
+        Self { process, address }
     }
 
     #[must_use]

@@ -3,10 +3,8 @@
 //!
 //! A file is one line `injected N` and then the message, to the byte, without the file's last line end.
 
-use tests::http_client::HttpClient;
-use tests::http_peer::{Answer, HttpPeer};
+use tests::hop::{Hop, empty_result};
 use tests::otlp::{Mode, Receiver};
-use tests::sidecar::Proxy;
 use tests::splice;
 
 use super::{golden, relay};
@@ -70,18 +68,12 @@ fn the_corpus_passes_over_stdio() {
 
 #[test]
 fn the_corpus_passes_over_http() {
-    let receiver = Receiver::start(Mode::Discard);
-    let upstream = HttpPeer::start(|_| Answer::json(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#))
-        .expect("a port on loopback");
-    let proxy = Proxy::start(
-        &upstream.url(""),
-        &["--otlp-endpoint", &receiver.grpc_url()],
-    );
-    let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    let hop = Hop::start(Mode::Discard, empty_result);
+    let mut client = hop.client();
     for case in corpus() {
         let response = client.post("/mcp", &[], &case.message).expect("an answer");
         assert_eq!(response.status, 200, "{}", case.name);
-        let arrived = upstream.take_requests();
+        let arrived = hop.upstream.take_requests();
         let [request] = arrived.as_slice() else {
             panic!("{}: {} requests arrived", case.name, arrived.len());
         };
@@ -114,24 +106,18 @@ fn edges() -> [(Vec<u8>, usize); 5] {
 
 #[test]
 fn at_four_mebibytes_a_body_is_spliced_or_left_alone_to_the_byte() {
-    let receiver = Receiver::start(Mode::Accept);
-    let upstream = HttpPeer::start(|_| Answer::json(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#))
-        .expect("a port on loopback");
-    let proxy = Proxy::start(
-        &upstream.url(""),
-        &["--otlp-endpoint", &receiver.grpc_url()],
-    );
-    let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    let hop = Hop::start(Mode::Accept, empty_result);
+    let mut client = hop.client();
     for (body, injected) in edges() {
         let response = client.post("/mcp", &[], &body).expect("an answer");
         assert_eq!(response.status, 200);
-        let arrived = upstream.take_requests();
+        let arrived = hop.upstream.take_requests();
         let request = arrived.first().expect("the request arrived");
         let verdict = splice::judge(&body, &request.body).unwrap_or_else(|why| panic!("{why}"));
         assert_eq!(verdict.injected, injected, "{} bytes", body.len());
     }
     // What was too large is recorded all the same, with the reason.
-    let spans = receiver.wait_for_calls(edges().len());
+    let spans = hop.receiver.wait_for_calls(edges().len());
     let reasons = spans
         .iter()
         .filter(|span| span.text("toolspan.not_injected") == "too_large");

@@ -2,8 +2,9 @@
 //! Never checks what the sidecar says: the upstream tells what it was sent.
 
 use serde_json::json;
+use tests::hop::{empty_result, hop};
 use tests::http_client::HttpClient;
-use tests::http_peer::{Answer, Body, HttpPeer, Request};
+use tests::http_peer::{Answer, Body};
 use tests::otlp::{Mode, Receiver};
 use tests::sidecar::Proxy;
 use tests::splice;
@@ -11,42 +12,6 @@ use tests::splice;
 const CALL: &[u8] =
     br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{}}}"#;
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
-fn answer(_: &Request) -> Answer {
-    Answer::json(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)
-}
-
-struct Hop {
-    upstream: HttpPeer,
-    receiver: Receiver,
-    proxy: Proxy,
-}
-
-fn hop(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Hop {
-    let upstream = HttpPeer::start(script).expect("a port on loopback");
-    let receiver = Receiver::start(Mode::Accept);
-    let proxy = Proxy::start(
-        &upstream.url(""),
-        &["--otlp-endpoint", &receiver.grpc_url()],
-    );
-    Hop {
-        upstream,
-        receiver,
-        proxy,
-    }
-}
-
-impl Hop {
-    fn client(&self) -> HttpClient {
-        HttpClient::connect(self.proxy.address()).expect("the sidecar listens")
-    }
-
-    fn arrived(&self) -> Request {
-        let mut requests = self.upstream.take_requests();
-        assert_eq!(requests.len(), 1);
-        requests.remove(0)
-    }
-}
 
 #[test]
 fn headers_path_and_host_pass_as_they_are() {
@@ -96,7 +61,7 @@ fn headers_path_and_host_pass_as_they_are() {
 
 #[test]
 fn the_parent_is_the_header_where_the_message_has_none_and_both_carriers_go_on() {
-    let hop = hop(answer);
+    let hop = hop(empty_result);
     let headers = [("traceparent", PARENT), ("tracestate", "a=1")];
     hop.client()
         .post("/mcp", &headers, CALL)
@@ -119,7 +84,7 @@ fn the_parent_is_the_header_where_the_message_has_none_and_both_carriers_go_on()
 
 #[test]
 fn the_parent_is_the_message_and_another_header_becomes_a_link() {
-    let hop = hop(answer);
+    let hop = hop(empty_result);
     let other = "00-11111111111111111111111111111111-2222222222222222-01";
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{{"traceparent":"{PARENT}"}}}}}}"#
@@ -144,7 +109,7 @@ fn what_is_encoded_or_signed_passes_untouched_and_is_counted_by_reason() {
         ("Content-Digest", "sha-256=:AA==:", "content_digest"),
         ("Signature-Input", "sig=(\"@method\")", "signature_input"),
     ] {
-        let hop = hop(answer);
+        let hop = hop(empty_result);
         hop.client()
             .post("/mcp", &[(header, value)], CALL)
             .expect("an answer");
@@ -210,7 +175,7 @@ fn hundreds_of_headers_pass_both_ways() {
 
 #[test]
 fn a_chunked_body_of_a_get_arrives() {
-    let hop = hop(answer);
+    let hop = hop(empty_result);
     let mut client = hop.client();
     let request =
         "GET /mcp HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";

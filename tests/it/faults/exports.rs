@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use tests::hop::{Hop, empty_result};
 use tests::http_client::HttpClient;
 use tests::http_peer::{Answer, HttpPeer};
 use tests::otlp::{Mode, Receiver, dead_endpoint};
@@ -130,20 +131,15 @@ fn a_collector_that_refuses_is_not_asked_again() {
 
 #[test]
 fn a_collector_that_was_busy_gets_the_calls_later() {
-    let receiver = Receiver::start(Mode::Unavailable);
-    let upstream = HttpPeer::start(|_| Answer::json(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#))
-        .expect("a port on loopback");
-    let proxy = Proxy::start(
-        &upstream.url(""),
-        &["--otlp-endpoint", &receiver.grpc_url()],
-    );
-    let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    let hop = Hop::start(Mode::Unavailable, empty_result);
+    let mut client = hop.client();
     let call = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     client.post("/mcp", &[], call).expect("an answer");
-    receiver.wait("an attempt", |received| received.attempts > 0);
-    receiver.set_mode(Mode::Accept);
-    assert_eq!(receiver.wait_for_calls(1).len(), 1);
-    let summary = proxy.stop();
+    hop.receiver
+        .wait("an attempt", |received| received.attempts > 0);
+    hop.receiver.set_mode(Mode::Accept);
+    assert_eq!(hop.receiver.wait_for_calls(1).len(), 1);
+    let summary = hop.proxy.stop();
     summary.assert_conserved();
     assert_eq!(summary.count("calls_exported"), 1);
 }
@@ -158,18 +154,12 @@ fn what_a_collector_rejects_is_counted_as_dropped() {
 
 #[test]
 fn spans_leave_within_a_second() {
-    let receiver = Receiver::start(Mode::Accept);
-    let upstream = HttpPeer::start(|_| Answer::json(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#))
-        .expect("a port on loopback");
-    let proxy = Proxy::start(
-        &upstream.url(""),
-        &["--otlp-endpoint", &receiver.grpc_url()],
-    );
-    let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    let hop = Hop::start(Mode::Accept, empty_result);
+    let mut client = hop.client();
     let call = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     client.post("/mcp", &[], call).expect("an answer");
     let answered = Instant::now();
-    assert_eq!(receiver.wait_for_calls(1).len(), 1);
+    assert_eq!(hop.receiver.wait_for_calls(1).len(), 1);
     // A second, and what a busy machine adds to it.
     assert!(
         answered.elapsed() < Duration::from_secs(3),

@@ -4,7 +4,6 @@
 //!
 //! `TOOLSPAN_TEST_CLIENTS` says how many clients are killed per transport; `cargo xtask leaks` kills a thousand.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -14,8 +13,7 @@ use tests::http_peer::{Answer, Body, HttpPeer, Request};
 use tests::kernel::{children, descriptors};
 use tests::otlp::{Mode, Receiver};
 use tests::process::{Guarded, PATIENCE, eventually};
-use tests::programs;
-use tests::sidecar::{Log, Proxy, argument, stdio_command};
+use tests::sidecar::{Log, Proxy, stdio_command};
 
 use super::{CALL, RESULT, whole_call};
 
@@ -178,23 +176,7 @@ fn nothing_is_left_of_clients_killed_over_stdio() {
 fn die_over_stdio(marked: &Marked) -> (Guarded, Log) {
     let log = Log::default();
     let sidecar = stdio_command(&log, &[], &["sh", "-c", STUBBORN]);
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    let pid_file = folder.path().join("pid");
-    let mut command = Command::new(programs::own("scripted-client"));
-    command
-        .arg(argument(&pid_file))
-        .arg(sidecar.get_program())
-        .args(sidecar.get_args())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null());
-    tests::process::without_telemetry_variables(&mut command);
-    marked.mark(&mut command);
-    let mut client = Guarded::spawn(&mut command).expect("the client starts");
-    eventually("the sidecar's id", PATIENCE, || {
-        std::fs::read_to_string(&pid_file)
-            .ok()
-            .filter(|text| text.ends_with('\n'))
-    });
+    let (mut client, _) = marked.client(&sidecar);
     client.signal(Signal::KILL);
     client.wait();
     (client, log)

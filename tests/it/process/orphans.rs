@@ -1,13 +1,10 @@
 //! Takes clients and sidecars that are killed. Gives that no process they started is left.
 //! Never trusts a process tree: every descendant carries a mark in its environment, and /proc is searched for it.
 
-use std::process::{Command, Stdio};
-
 use rustix::process::Signal;
 use tests::descendants::Marked;
 use tests::process::{Guarded, PATIENCE, eventually};
-use tests::programs;
-use tests::sidecar::{Log, argument, stdio_command};
+use tests::sidecar::{Log, stdio_command};
 
 /// A wrapper, as `npx` is one, above a server that ignores the end of its input and every polite signal.
 const WRAPPED: &str = "trap '' TERM INT HUP; \
@@ -30,21 +27,7 @@ fn client(script: &str) -> (Guarded, Marked, Log, u32) {
     let marked = Marked::default();
     let log = Log::default();
     let sidecar = stdio_command(&log, &[], &["sh", "-c", script]);
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    let pid_file = folder.path().join("pid");
-    let mut command = Command::new(programs::own("scripted-client"));
-    command
-        .arg(argument(&pid_file))
-        .arg(sidecar.get_program())
-        .args(sidecar.get_args())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null());
-    tests::process::without_telemetry_variables(&mut command);
-    marked.mark(&mut command);
-    let process = Guarded::spawn(&mut command).expect("the client starts");
-    let sidecar_id = eventually("the sidecar's id", PATIENCE, || {
-        std::fs::read_to_string(&pid_file).ok()?.trim().parse().ok()
-    });
+    let (process, sidecar_id) = marked.client(&sidecar);
     // Client, sidecar, its guard perhaps, the shell and what the shell starts.
     let expected = script.matches("sh -c").count() + 3;
     eventually("the server's processes", PATIENCE, || {

@@ -10,9 +10,7 @@ use tempfile::TempDir;
 
 use super::column::{Era, Transport};
 use super::sdk::Sdk;
-use crate::process::{
-    Guarded, PATIENCE, shell_code, wait_for_port_file, without_telemetry_variables,
-};
+use crate::process::{Guarded, PATIENCE, shell_code, start_server, without_telemetry_variables};
 use crate::programs;
 
 /// A variable that every process of a cell inherits.
@@ -158,32 +156,17 @@ pub fn run_client(
 pub struct Server {
     process: Guarded,
     address: String,
-    _folder: TempDir,
 }
 
 impl Server {
     /// # Panics
     /// When it does not start.
     pub fn start(sdk: Sdk, transport: Transport, mark: &Mark) -> Self {
-        let folder = scratch();
-        let port_file = folder.path().join("port");
         let mut command = as_command(&sdk.server(transport));
-        command
-            .arg("--port-file")
-            .arg(&port_file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         mark.put_on(&mut command);
-        let mut process = Guarded::spawn(&mut command).expect("the server starts");
-        let address = wait_for_port_file(&port_file, &mut process)
-            .trim()
-            .to_owned();
-        Self {
-            process,
-            address,
-            _folder: folder,
-        }
+        let (process, address) = start_server(&mut command);
+        Self { process, address }
     }
 
     pub fn address(&self) -> &str {
