@@ -57,6 +57,11 @@ impl RequestBody {
         Self { content, sent }
     }
 
+    #[cfg(test)]
+    pub(super) fn content(&self) -> &Content {
+        &self.content
+    }
+
     /// Tells when all of it has been taken.
     pub fn sent(&self) -> Sent {
         self.sent.clone()

@@ -17,6 +17,9 @@ use crate::frame::line::Edit;
 use crate::record::NotInjected;
 use crate::trace::Decision;
 
+/// To copy a body of this size costs less than to send it in pieces.
+const SMALL: usize = 8 * 1024;
+
 /// What goes on to the server.
 pub(super) struct Prepared {
     pub body: RequestBody,
@@ -176,7 +179,30 @@ fn splice(whole: Bytes, origin: &Origin, exchange: &mut Exchange) -> Prepared {
     }
 }
 
+/// The edited body in one piece; none where the edits are in no order.
+fn joined(whole: &[u8], edits: &[Edit]) -> Option<Bytes> {
+    let added: usize = edits.iter().map(|edit| edit.with.len()).sum();
+    let mut joined = Vec::with_capacity(whole.len() + added);
+    let mut at = 0;
+    for edit in edits {
+        joined.extend_from_slice(whole.get(at..edit.at.start)?);
+        joined.extend_from_slice(&edit.with);
+        at = edit.at.end;
+    }
+    joined.extend_from_slice(whole.get(at..)?);
+    Some(joined.into())
+}
+
 fn apply(whole: Bytes, edits: Vec<Edit>) -> RequestBody {
+    if edits.is_empty() {
+        let pieces = Some(whole).filter(|whole| !whole.is_empty());
+        return RequestBody::new(Content::Whole(pieces.into_iter().collect()));
+    }
+    if whole.len() <= SMALL
+        && let Some(joined) = joined(&whole, &edits)
+    {
+        return RequestBody::new(Content::Whole(VecDeque::from([joined])));
+    }
     let mut pieces = VecDeque::with_capacity(2 * edits.len() + 1);
     let mut at = 0;
     for edit in edits {
@@ -187,4 +213,37 @@ fn apply(whole: Bytes, edits: Vec<Edit>) -> RequestBody {
     pieces.push_back(whole.slice(at..));
     pieces.retain(|piece| !piece.is_empty());
     RequestBody::new(Content::Whole(pieces))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited(size: usize, places: &[usize]) -> (Vec<u8>, Vec<u8>) {
+        let whole = vec![b'.'; size];
+        let edit = |at: &usize| Edit {
+            at: *at..*at + 2,
+            with: b"<edit>".to_vec(),
+        };
+        let body = apply(whole.clone().into(), places.iter().map(edit).collect());
+        let Content::Whole(pieces) = body.content() else {
+            panic!("a body that is known is sent whole");
+        };
+        let mut wanted = whole;
+        for at in places.iter().rev() {
+            wanted.splice(*at..*at + 2, *b"<edit>");
+        }
+        (pieces.iter().flatten().copied().collect(), wanted)
+    }
+
+    #[test]
+    fn a_small_body_and_a_large_one_are_edited_alike() {
+        for size in [40, SMALL, SMALL + 1] {
+            for places in [&[][..], &[0], &[3, 20], &[size - 2], &[0, 2, size - 2]] {
+                let (sent, wanted) = edited(size, places);
+                assert_eq!(sent, wanted, "{size} {places:?}");
+            }
+        }
+        assert_eq!(edited(0, &[]), (Vec::new(), Vec::new()));
+    }
 }
