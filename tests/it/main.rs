@@ -12,6 +12,7 @@ mod kill_switch;
 mod life;
 mod matrix;
 mod names;
+mod outcome;
 mod process;
 mod resume;
 mod sse_legacy;
