@@ -181,9 +181,12 @@ pub struct Common {
     /// The tenant of every call
     #[arg(long, value_name = "NAME", conflicts_with = "tenant_from")]
     tenant: Option<String>,
-    /// Where each call names its tenant: header:NAME or baggage:KEY
-    #[arg(long, value_name = "WHERE")]
-    tenant_from: Option<String>,
+    /// Where each call names its tenant: header:NAME, token or baggage:KEY; given again, the first that says anything decides
+    #[arg(long, value_name = "WHERE", value_delimiter = ',')]
+    tenant_from: Option<Vec<String>>,
+    /// For token: lines of the SHA-256 of a bearer token and its tenant
+    #[arg(long, value_name = "FILE")]
+    tokens_file: Option<String>,
     /// The side a span stands for: server (the default) or client
     #[arg(long, value_name = "SIDE")]
     side: Option<String>,
@@ -223,7 +226,7 @@ impl Common {
         let mut layer = Layer::default();
         for (key, text) in [
             ("tenant", self.tenant),
-            ("tenant_from", self.tenant_from),
+            ("tokens_file", self.tokens_file),
             ("side", self.side),
             ("otlp_endpoint", self.otlp_endpoint),
             ("otlp_protocol", self.otlp_protocol),
@@ -234,6 +237,7 @@ impl Common {
         ] {
             layer.flag(key, text.map(Value::Text));
         }
+        layer.flag("tenant_from", self.tenant_from.map(Value::List));
         layer.flag("span_pair", on(self.span_pair));
         let bytes = self.max_inject_bytes.map(Value::Integer);
         layer.flag("max_inject_bytes", bytes);
@@ -303,7 +307,7 @@ mod tests {
     use super::*;
     use crate::config::{Mode, Settings, Sources};
     use crate::record::Side;
-    use crate::tenant::TenantRule;
+    use crate::tenant::Source;
 
     fn words(line: &str) -> Vec<OsString> {
         line.split_whitespace().map(OsString::from).collect()
@@ -358,8 +362,8 @@ mod tests {
             panic!("one hop")
         };
         assert_eq!(
-            only.common.tenant,
-            TenantRule::Header(http::HeaderName::from_static("t"))
+            only.common.tenant.sources,
+            [Source::Header(http::HeaderName::from_static("t"))]
         );
         assert_eq!(only.common.side, Side::Client);
         assert!(only.common.span_pair);

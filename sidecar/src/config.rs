@@ -20,6 +20,7 @@ mod otlp;
 mod print;
 mod service;
 mod settings;
+mod tenants;
 mod values;
 
 pub use layer::{Env, Layer, Origin, Value};
@@ -131,7 +132,7 @@ impl Settings {
             warnings: Vec::new(),
         };
         let mut telemetry = standard.export()?;
-        let warnings = standard.warnings;
+        let mut warnings = standard.warnings;
         let hops = match mode {
             Mode::Stdio => Vec::new(),
             Mode::Http | Mode::Check => hops(&layers, top.switch("allow_public"))?,
@@ -142,6 +143,7 @@ impl Settings {
                     .to_owned(),
             ));
         }
+        warnings.extend(hops.iter().filter_map(tenants::warning));
         let stdio = common(top, None)?;
         telemetry.process_tenant = one_tenant(&hops, &stdio, mode);
         Ok(Self {
@@ -300,18 +302,15 @@ fn bridge(values: Values<'_>, command: Vec<OsString>) -> Result<BridgeSettings, 
 
 /// The tenant that all hops share by a fixed name, if there is one.
 fn one_tenant(hops: &[HopSettings], stdio: &HopCommon, mode: Mode) -> Option<Arc<str>> {
-    let mut rules: Vec<_> = hops.iter().map(|hop| &hop.common.tenant).collect();
+    let mut rules: Vec<&TenantRule> = hops.iter().map(|hop| &hop.common.tenant).collect();
     if mode == Mode::Stdio {
         rules.push(&stdio.tenant);
     }
-    match rules.as_slice() {
-        [TenantRule::Fixed(name), rest @ ..] => {
-            let same =
-                |rule: &&TenantRule| matches!(rule, TenantRule::Fixed(other) if other == name);
-            rest.iter().all(same).then(|| Arc::clone(name))
-        }
-        _ => None,
-    }
+    let mut names = rules.into_iter().map(TenantRule::one);
+    let first = names.next()??;
+    names
+        .all(|name| name == Some(first))
+        .then(|| Arc::clone(first))
 }
 
 #[cfg(test)]

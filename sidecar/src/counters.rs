@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::record::names::table::Metric;
 use crate::record::{NotInjected, names};
+use crate::tenant::UnknownTenant;
 
 mod open;
 
@@ -112,8 +113,6 @@ pub struct Counters {
     pub calls_exported: AtomicU64,
     /// Answers to no open call: late, repeated or foreign.
     pub late_answers: AtomicU64,
-    /// Calls whose tenant was missing or no valid name.
-    pub tenant_unknown: AtomicU64,
     /// Request bodies we could not read at all (`Content-Encoding`), so no call was opened.
     pub unreadable: AtomicU64,
     /// Messages of a command that no client was there for, or that belong to no request.
@@ -131,6 +130,8 @@ pub struct Counters {
     /// Where calls are open.
     pub tables: Tables,
     refused: [AtomicU64; Refusal::ALL.len()],
+    /// Calls without a tenant.
+    tenant_unknown: [AtomicU64; UnknownTenant::ALL.len()],
     dropped: [AtomicU64; DropReason::ALL.len()],
     not_injected: [AtomicU64; NotInjected::ALL.len()],
 }
@@ -161,6 +162,15 @@ impl Counters {
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize].load(Ordering::Relaxed)
+    }
+
+    pub fn miss_tenant(&self, why: UnknownTenant) {
+        self.tenant_unknown[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn tenant_unknown(&self, why: UnknownTenant) -> u64 {
+        self.tenant_unknown[why as usize].load(Ordering::Relaxed)
     }
 
     pub fn skip_injection(&self, reason: NotInjected) {
@@ -212,10 +222,6 @@ pub const SUMS: &[Sum] = &[
         field: |c| &c.unreadable,
     },
     Sum {
-        metric: names::TENANT_UNKNOWN,
-        field: |c| &c.tenant_unknown,
-    },
-    Sum {
         metric: names::ANSWERS_LATE,
         field: |c| &c.late_answers,
     },
@@ -239,6 +245,13 @@ pub const PARTS: &[Parts] = &[
         values: |c| {
             let of = |reason: NotInjected| (reason.as_str(), c.not_injected(reason));
             NotInjected::ALL.into_iter().map(of).collect()
+        },
+    },
+    Parts {
+        metric: names::TENANT_UNKNOWN,
+        values: |c| {
+            let of = |why: UnknownTenant| (why.as_str(), c.tenant_unknown(why));
+            UnknownTenant::ALL.into_iter().map(of).collect()
         },
     },
     Parts {

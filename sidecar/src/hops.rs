@@ -3,6 +3,7 @@
 
 mod port_files;
 mod ready;
+mod tenants;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::record::{HopInfo, Outcome};
 use crate::session::Hop;
 use crate::switches::{Switch, Switches};
 use crate::tap::http::{Door, Front, Room, Service, end_idle_sessions, serve};
+use crate::tenant::Tenants;
 use crate::wire::{Address, Listener};
 use port_files::PortFiles;
 use ready::{Behind, Ready};
@@ -47,6 +49,7 @@ struct Running {
     fronts: watch::Sender<Front>,
     doors: watch::Sender<Arc<Door>>,
     behind: Behind,
+    tenants: Arc<Tenants>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     /// Looks for idle sessions; ends with the hop.
@@ -106,7 +109,12 @@ impl Hops {
 
     fn serve(&mut self, bound: Bound) {
         let Bound { ready, listener } = bound;
-        let Ready { told, door, behind } = ready;
+        let Ready {
+            told,
+            door,
+            behind,
+            tenants,
+        } = ready;
         let address = listener.address().clone();
         let switches = Switches::below(&self.board.switches, told.hop.common.inject);
         let switches = Arc::new(switches);
@@ -114,7 +122,9 @@ impl Hops {
             let telemetry = self.board.telemetry.clone();
             let common = &told.hop.common;
             let max = told.limits.max_open_calls;
-            Arc::new(new_hop(info(&told), common, max, telemetry, &switches))
+            let tenants = Arc::clone(&tenants);
+            let info = info(&told);
+            Arc::new(new_hop(info, common, tenants, max, telemetry, &switches))
         });
         if let Some(hop) = &hop {
             hop.set_long_after(told.limits.long_call_after);
@@ -126,7 +136,7 @@ impl Hops {
             connections: Arc::new(Gauge::default()),
             hop: hop.clone(),
         });
-        let front = behind.front(&told, hop, &self.board, &address, None);
+        let front = behind.front(&told, &tenants, hop, &self.board, &address, None);
         let (fronts, doors, stop) = (
             watch::Sender::new(front),
             watch::Sender::new(door),
@@ -147,6 +157,7 @@ impl Hops {
             fronts,
             doors,
             behind,
+            tenants,
             stop,
             serving: tokio::spawn(serve(listener, service)),
             idle,
@@ -189,6 +200,8 @@ impl Hops {
                 }
                 Some(hop) => {
                     hop.read_files_again();
+                    // Its file may have changed though no setting did.
+                    hop.tenants.follow(&ready.tenants);
                     changes.unchanged += 1;
                 }
                 None => {}
@@ -249,7 +262,12 @@ impl Running {
     }
 
     fn renew(&mut self, ready: Ready, board: &Board) {
-        let Ready { told, door, behind } = ready;
+        let Ready {
+            told,
+            door,
+            behind,
+            tenants,
+        } = ready;
         let station = &self.station;
         let common = &told.hop.common;
         if common.inject != self.told.hop.common.inject {
@@ -258,7 +276,7 @@ impl Running {
         let hop = station.hop.as_ref().map(|hop| {
             Arc::new(hop.renewed(
                 info(&told),
-                common.tenant.clone(),
+                Arc::clone(&tenants),
                 common.max_inject_bytes,
                 told.limits.max_open_calls,
             ))
@@ -276,7 +294,7 @@ impl Running {
         board.replace(station, Arc::clone(&renewed));
         self.station = renewed;
         let old = self.fronts.borrow().clone();
-        let new = behind.front(&told, hop, board, &self.address, Some(&old));
+        let new = behind.front(&told, &tenants, hop, board, &self.address, Some(&old));
         if !new.is_same(&old) {
             old.retire();
             self.retired.push(old);
@@ -284,6 +302,7 @@ impl Running {
         self.fronts.send_replace(new);
         self.doors.send_replace(door);
         self.behind = behind;
+        self.tenants = tenants;
         self.told = told;
     }
 
@@ -396,13 +415,14 @@ pub fn hop_info(common: &HopCommon) -> HopInfo {
 pub fn new_hop(
     info: HopInfo,
     common: &HopCommon,
+    tenants: Arc<Tenants>,
     max_open_calls: usize,
     telemetry: crate::export::Telemetry,
     switches: &Arc<Switches>,
 ) -> Hop {
     Hop::new(
         info,
-        common.tenant.clone(),
+        tenants,
         common.max_inject_bytes,
         max_open_calls,
         telemetry,

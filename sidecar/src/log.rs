@@ -22,6 +22,7 @@ mod stderr;
 use crate::config::{LogFormat, LogSettings};
 use crate::counters::{Counters, DropReason, Refusal};
 use crate::record::NotInjected;
+use crate::tenant::UnknownTenant;
 use file::LogFile;
 use stderr::Stderr;
 
@@ -159,7 +160,10 @@ pub fn summary(counters: &Counters) {
             .map(|why| counters.refused(why))
             .sum::<u64>(),
         connections_waited = Counters::get(&counters.connections_waited),
-        tenant_unknown = Counters::get(&counters.tenant_unknown),
+        tenant_unknown = UnknownTenant::ALL
+            .into_iter()
+            .map(|why| counters.tenant_unknown(why))
+            .sum::<u64>(),
         unreadable = Counters::get(&counters.unreadable),
         not_injected_too_large = skipped(NotInjected::TooLarge),
         not_injected_content_encoding = skipped(NotInjected::ContentEncoding),

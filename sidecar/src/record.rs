@@ -87,8 +87,10 @@ pub struct CallContext {
 pub enum TenantSource {
     Fixed,
     Header,
+    /// a bearer token whose hash is known
+    Token,
     Baggage,
-    /// nothing said, or what was said is no valid name
+    /// nothing said, or what was said cannot be believed or is no valid name
     None,
 }
 
@@ -98,6 +100,7 @@ impl TenantSource {
         match self {
             Self::Fixed => "fixed",
             Self::Header => "header",
+            Self::Token => "token",
             Self::Baggage => "baggage",
             Self::None => "none",
         }

@@ -23,7 +23,7 @@ use crate::record::{
     CallRecord, HopInfo, NotInjected, Outcome, SessionRecord, Target, Tenant, TraceContext,
 };
 use crate::switches::{Switch, Switches};
-use crate::tenant::{Offer, TenantRule};
+use crate::tenant::{Standing, Tenants, unknown};
 use crate::trace::context::Carriers;
 use crate::trace::{Carrier, Decision, decide, plan};
 
@@ -38,7 +38,7 @@ const LISTEN: &str = "subscriptions/listen";
 #[derive(Debug)]
 pub struct Hop {
     pub info: Arc<HopInfo>,
-    pub tenant: TenantRule,
+    pub tenants: Arc<Tenants>,
     pub max_inject_bytes: usize,
     telemetry: Telemetry,
     switches: Arc<Switches>,
@@ -59,7 +59,8 @@ pub struct Arrival<'a> {
     pub env: Option<Carrier>,
     /// The call of the client inside of which the server sent this request.
     pub cause: Option<Carrier>,
-    pub tenant_header: Option<&'a [u8]>,
+    /// What the sources of the tenant made of it.
+    pub standing: Option<&'a Standing>,
     pub baggage_header: Option<&'a str>,
     pub session: Option<u64>,
     pub peers: Peers,
@@ -100,7 +101,7 @@ impl Hop {
     #[must_use]
     pub fn new(
         info: HopInfo,
-        tenant: TenantRule,
+        tenants: Arc<Tenants>,
         max_inject_bytes: usize,
         max_open_calls: usize,
         telemetry: Telemetry,
@@ -111,7 +112,7 @@ impl Hop {
         telemetry.counters().tables.add(Arc::downgrade(&waiting));
         Self {
             info: Arc::new(info),
-            tenant,
+            tenants,
             max_inject_bytes,
             telemetry,
             switches,
@@ -129,7 +130,7 @@ impl Hop {
     pub fn renewed(
         &self,
         info: HopInfo,
-        tenant: TenantRule,
+        tenants: Arc<Tenants>,
         max_inject_bytes: usize,
         max_open_calls: usize,
     ) -> Self {
@@ -137,7 +138,7 @@ impl Hop {
         lock(&self.sessions).set_max(max_open_calls);
         Self {
             info: Arc::new(info),
-            tenant,
+            tenants,
             max_inject_bytes,
             telemetry: self.telemetry.clone(),
             switches: Arc::clone(&self.switches),
@@ -282,16 +283,15 @@ impl Hop {
     }
 
     fn resolve_tenant(&self, message: &Message<'_>, arrival: &Arrival<'_>) -> Tenant {
-        let meta_baggage = message.whole_text(Slot::Baggage);
-        let tenant = self.tenant.resolve(&Offer {
-            header: arrival.tenant_header,
-            meta_baggage: meta_baggage.as_deref(),
-            header_baggage: arrival.baggage_header,
-        });
-        if tenant.source == crate::record::TenantSource::None {
-            Counters::add(&self.counters().tenant_unknown, 1);
-        }
-        tenant
+        let reads = self.tenants.reads_baggage();
+        let baggage = reads.then(|| message.whole_text(Slot::Baggage)).flatten();
+        let found = self
+            .tenants
+            .find(arrival.standing, baggage.as_deref(), arrival.baggage_header);
+        found.unwrap_or_else(|why| {
+            self.counters().miss_tenant(why);
+            unknown()
+        })
     }
 
     #[expect(

@@ -47,6 +47,7 @@ pub fn run_stdio(settings: Settings, command: &[OsString]) -> anyhow::Result<Exi
     let hop = Arc::new(new_hop(
         hop_info(&settings.stdio),
         &settings.stdio,
+        Arc::new(settings.stdio.tenant.clone().into()),
         settings.limits.max_open_calls,
         telemetry,
         &switches,

@@ -1,12 +1,21 @@
-//! Takes what a request says of its tenant, where the hop looks for it. Gives the tenant of its call.
-//! Never guesses: what is missing, too long or unprintable is `unknown`, and counted.
+//! Takes what a request and its connection say of their tenant. Gives the tenant of a call, by the first source that says
+//! anything.
+//! Never guesses, and never believes what it cannot verify: such a call is `unknown`, and counted by reason (no I/O).
+
+mod tokens;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
 use crate::record::{Tenant, TenantSource};
+use crate::wire::Network;
+
+pub use tokens::{Tokens, TokensError};
 
 /// The tenant of a call that names none.
 pub const UNKNOWN: &str = "unknown";
@@ -14,63 +23,262 @@ pub const UNKNOWN: &str = "unknown";
 /// The longest name of a tenant, in bytes.
 pub const MAX_NAME: usize = 128;
 
-/// Where a hop looks for the tenant of a call.
+/// Where a hop looks for the tenant of a call: the sources in their order, then its own, then baggage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum TenantRule {
-    /// `--tenant NAME`
-    Fixed(Arc<str>),
-    /// `--tenant-from header:NAME`
-    Header(http::HeaderName),
-    /// `--tenant-from baggage:KEY`, in `_meta` first, then in the HTTP header
-    Baggage(Box<str>),
-    #[default]
-    None,
+pub struct TenantRule {
+    pub sources: Vec<Source>,
+    /// Whose headers are believed.
+    pub trusted: Trusted,
+    /// The tenant of all calls that no source names.
+    pub own: Option<Tenant>,
+    /// Keys of baggage, which is anybody's word.
+    pub baggage: Vec<Box<str>>,
+    /// The file of hashes of tokens.
+    pub tokens_file: Option<PathBuf>,
 }
 
-/// What one request offers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Offer<'a> {
-    /// The value of the header the rule names.
-    pub header: Option<&'a [u8]>,
-    pub meta_baggage: Option<&'a str>,
-    pub header_baggage: Option<&'a str>,
+/// What a request or its connection can show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `header:NAME`, of a peer that is trusted
+    Header(HeaderName),
+    /// `token`: the bearer token, by its hash in a file
+    Token,
+}
+
+/// Peers that speak for others. Whoever uses our Unix socket is our user.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Trusted {
+    #[default]
+    ThisMachine,
+    Networks(Vec<Network>),
+}
+
+/// Why a call has no tenant; the `reason` of its count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UnknownTenant {
+    /// Nothing named one.
+    Missing,
+    /// What named it is no name.
+    Invalid,
+    /// It was named more than once.
+    Ambiguous,
+    /// A peer named it that is not trusted.
+    UntrustedPeer,
+    /// The token is in no line of the file.
+    UnknownToken,
+}
+
+impl UnknownTenant {
+    pub const ALL: [Self; 5] = [
+        Self::Missing,
+        Self::Invalid,
+        Self::Ambiguous,
+        Self::UntrustedPeer,
+        Self::UnknownToken,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Invalid => "invalid",
+            Self::Ambiguous => "ambiguous",
+            Self::UntrustedPeer => "untrusted_peer",
+            Self::UnknownToken => "unknown_token",
+        }
+    }
+}
+
+/// What is known of a request before its message is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    pub headers: &'a HeaderMap,
+    /// None where the connection has no address: a Unix socket.
+    pub peer: Option<IpAddr>,
+}
+
+/// What the sources made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// No source said anything.
+    #[default]
+    Open,
+    Known(Tenant),
+    /// The first that said something cannot be believed; those behind it are not asked.
+    Unknown(UnknownTenant),
+}
+
+/// The rule of a hop, with what its sources look things up in.
+#[derive(Debug, Default)]
+pub struct Tenants {
+    rule: TenantRule,
+    tokens: RwLock<Arc<Tokens>>,
+}
+
+impl From<TenantRule> for Tenants {
+    fn from(rule: TenantRule) -> Self {
+        Self {
+            rule,
+            ..Self::default()
+        }
+    }
 }
 
 impl TenantRule {
+    /// `--tenant NAME`
     #[must_use]
-    pub fn resolve(&self, offer: &Offer<'_>) -> Tenant {
-        let (source, name) = match self {
-            Self::Fixed(name) => {
-                return Tenant {
-                    name: Arc::clone(name),
-                    source: TenantSource::Fixed,
-                };
-            }
-            Self::Header(_) => (TenantSource::Header, offer.header.and_then(printable)),
-            Self::Baggage(key) => (
-                TenantSource::Baggage,
-                offer
-                    .meta_baggage
-                    .and_then(|baggage| member(baggage, key))
-                    .or_else(|| {
-                        offer
-                            .header_baggage
-                            .and_then(|baggage| member(baggage, key))
-                    }),
-            ),
-            Self::None => (TenantSource::None, None),
+    pub fn fixed(name: &str) -> Self {
+        let own = Tenant {
+            name: name.into(),
+            source: TenantSource::Fixed,
         };
-        match name.filter(|name| valid_name(name)) {
-            Some(name) => Tenant {
-                name: name.as_ref().into(),
-                source,
-            },
-            None => Tenant {
-                name: UNKNOWN.into(),
-                source: TenantSource::None,
-            },
+        Self {
+            own: Some(own),
+            ..Self::default()
         }
     }
+
+    /// The one tenant that all calls have.
+    #[must_use]
+    pub fn one(&self) -> Option<&Arc<str>> {
+        let own = self.own.as_ref().filter(|_| self.sources.is_empty())?;
+        Some(&own.name)
+    }
+
+    /// Whether requests have no say in it.
+    #[must_use]
+    pub fn is_same_for_all(&self) -> bool {
+        self.sources.is_empty() && !self.reads_baggage()
+    }
+
+    fn reads_baggage(&self) -> bool {
+        self.own.is_none() && !self.baggage.is_empty()
+    }
+}
+
+impl Trusted {
+    fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        let Some(peer) = peer else { return true };
+        match self {
+            Self::ThisMachine => peer.to_canonical().is_loopback(),
+            Self::Networks(networks) => networks.iter().any(|network| network.holds(peer)),
+        }
+    }
+}
+
+impl Tenants {
+    #[must_use]
+    pub fn rule(&self) -> &TenantRule {
+        &self.rule
+    }
+
+    /// Looks tokens up in these from now on.
+    pub fn know(&self, tokens: Tokens) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
+    /// Looks up in what another has read under the same rule.
+    pub fn follow(&self, other: &Self) {
+        let tokens = other.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&tokens);
+    }
+
+    /// Whether baggage is worth reading.
+    #[must_use]
+    pub fn reads_baggage(&self) -> bool {
+        self.rule.reads_baggage()
+    }
+
+    /// Asks the sources, until one has something to say.
+    #[must_use]
+    pub fn judge(&self, evidence: &Evidence<'_>) -> Standing {
+        for source in &self.rule.sources {
+            match self.ask(source, evidence) {
+                Ok(None) => {}
+                Ok(Some(tenant)) => return Standing::Known(tenant),
+                Err(why) => return Standing::Unknown(why),
+            }
+        }
+        Standing::Open
+    }
+
+    fn ask(
+        &self,
+        source: &Source,
+        evidence: &Evidence<'_>,
+    ) -> Result<Option<Tenant>, UnknownTenant> {
+        match source {
+            Source::Header(name) => {
+                let Some(value) = only(evidence.headers, name)? else {
+                    return Ok(None);
+                };
+                if !self.rule.trusted.trusts(evidence.peer) {
+                    return Err(UnknownTenant::UntrustedPeer);
+                }
+                let name = std::str::from_utf8(value.as_bytes());
+                let name = name.map_err(|_| UnknownTenant::Invalid)?.trim();
+                tenant(name, TenantSource::Header).map(Some)
+            }
+            Source::Token => {
+                let Some(token) = bearer(evidence.headers)? else {
+                    return Ok(None);
+                };
+                let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+                let name = tokens.tenant_of(token);
+                let name = name.ok_or(UnknownTenant::UnknownToken)?;
+                Ok(Some(Tenant {
+                    name: Arc::clone(name),
+                    source: TenantSource::Token,
+                }))
+            }
+        }
+    }
+
+    /// The tenant of a call, by what the sources made of its request and by its baggage: that of its message first, then
+    /// that of its head.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn find(
+        &self,
+        standing: Option<&Standing>,
+        of_message: Option<&str>,
+        of_head: Option<&str>,
+    ) -> Result<Tenant, UnknownTenant> {
+        match standing {
+            Some(Standing::Known(tenant)) => return Ok(tenant.clone()),
+            Some(Standing::Unknown(why)) => return Err(*why),
+            Some(Standing::Open) | None => {}
+        }
+        if let Some(own) = &self.rule.own {
+            return Ok(own.clone());
+        }
+        for key in &self.rule.baggage {
+            let mut carriers = [of_message, of_head].into_iter().flatten();
+            if let Some(name) = carriers.find_map(|baggage| member(baggage, key)) {
+                return tenant(&name, TenantSource::Baggage);
+            }
+        }
+        Err(UnknownTenant::Missing)
+    }
+}
+
+/// The tenant of a call that has none.
+#[must_use]
+pub fn unknown() -> Tenant {
+    Tenant {
+        name: UNKNOWN.into(),
+        source: TenantSource::None,
+    }
+}
+
+fn tenant(name: &str, source: TenantSource) -> Result<Tenant, UnknownTenant> {
+    if !valid_name(name) {
+        return Err(UnknownTenant::Invalid);
+    }
+    let name = name.into();
+    Ok(Tenant { name, source })
 }
 
 /// 1 to 128 bytes, all of them printable.
@@ -90,10 +298,30 @@ fn unprintable(character: char) -> bool {
         )
 }
 
-fn printable(value: &[u8]) -> Option<Cow<'_, str>> {
-    std::str::from_utf8(value)
-        .ok()
-        .map(|text| Cow::Borrowed(text.trim()))
+/// The value of a header that must not be repeated: whoever reads another of its lines would read another name.
+fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, UnknownTenant> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(UnknownTenant::Ambiguous),
+    }
+}
+
+/// The token of `Authorization: Bearer TOKEN`; none where another scheme is used.
+fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, UnknownTenant> {
+    let Some(value) = only(headers, &AUTHORIZATION)? else {
+        return Ok(None);
+    };
+    let (scheme, token) = match value.as_bytes().split_at_checked(7) {
+        Some((scheme, token)) => (scheme, token.trim_ascii()),
+        None => return Ok(None),
+    };
+    let bearer = scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty();
+    Ok(bearer.then_some(token))
 }
 
 /// The value of one member of a W3C baggage string; the first of several with that key.
@@ -109,60 +337,4 @@ fn member<'a>(baggage: &'a str, key: &str) -> Option<Cow<'a, str>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(rule: &TenantRule, offer: &Offer<'_>) -> (String, TenantSource) {
-        let tenant = rule.resolve(offer);
-        (tenant.name.to_string(), tenant.source)
-    }
-
-    #[test]
-    fn a_tenant_comes_from_where_the_rule_says() {
-        let header = TenantRule::Header(http::HeaderName::from_static("x-tenant"));
-        let baggage = TenantRule::Baggage("tenant.id".into());
-        let offer = Offer {
-            header: Some(b" acme "),
-            meta_baggage: Some("a=1, tenant.id = gl%C3%B6bex;p=1 ,tenant.id=no"),
-            header_baggage: Some("tenant.id=header"),
-        };
-        assert_eq!(name(&header, &offer), ("acme".into(), TenantSource::Header));
-        assert_eq!(
-            name(&baggage, &offer),
-            ("glöbex".into(), TenantSource::Baggage)
-        );
-        assert_eq!(
-            name(&TenantRule::Fixed("x".into()), &offer),
-            ("x".into(), TenantSource::Fixed)
-        );
-    }
-
-    #[test]
-    fn what_is_no_name_is_unknown() {
-        let rule = TenantRule::Header(http::HeaderName::from_static("x-tenant"));
-        let unknown = (UNKNOWN.to_owned(), TenantSource::None);
-        for value in [
-            &b""[..],
-            b"a\x01b",
-            b"\xff",
-            "\u{202e}abc".as_bytes(),
-            &[b'a'; 129],
-        ] {
-            let offer = Offer {
-                header: Some(value),
-                ..Offer::default()
-            };
-            assert_eq!(name(&rule, &offer), unknown, "{value:?}");
-        }
-        assert_eq!(name(&rule, &Offer::default()), unknown);
-        assert_eq!(name(&TenantRule::None, &Offer::default()), unknown);
-        let missing = Offer {
-            meta_baggage: Some("other=1,broken"),
-            ..Offer::default()
-        };
-        assert_eq!(
-            name(&TenantRule::Baggage("tenant.id".into()), &missing),
-            unknown
-        );
-    }
-}
+mod tests;

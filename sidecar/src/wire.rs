@@ -5,10 +5,12 @@
 mod address;
 mod dial;
 mod listen;
+mod network;
 mod stream;
 pub mod tls;
 
 pub use address::{Address, Endpoint, unix_path};
 pub use dial::{Alpn, DialError, Dialed, Dialer, HttpChoice};
 pub use listen::Listener;
+pub use network::Network;
 pub use stream::{Fingerprint, Socket, Stream};

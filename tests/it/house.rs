@@ -41,6 +41,7 @@ fn the_modules_without_io_import_no_runtime_no_socket_and_no_clock() {
         "sidecar/src/trace.rs",
         "sidecar/src/trace",
         "sidecar/src/tenant.rs",
+        "sidecar/src/tenant",
         "sidecar/src/switches.rs",
         "sidecar/src/record.rs",
         "sidecar/src/record",

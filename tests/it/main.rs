@@ -18,5 +18,6 @@ mod resume;
 mod sse_legacy;
 mod stores;
 mod story;
+mod tenants;
 mod websocket;
 mod wire;

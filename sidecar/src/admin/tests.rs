@@ -12,7 +12,6 @@ use crate::record::Side;
 use crate::record::span::tests::hop;
 use crate::session::Hop;
 use crate::switches::{Switch, Switches};
-use crate::tenant::TenantRule;
 
 const HERE: &str = "127.0.0.1:9";
 const ELSEWHERE: &str = "192.0.2.1:9";
@@ -27,7 +26,7 @@ fn board_with(telemetry: Telemetry) -> Board {
         let switches = Arc::new(Switches::below(&board.switches, true));
         let hop = Hop::new(
             hop(Side::Server, false),
-            TenantRule::None,
+            Arc::default(),
             4096,
             10,
             telemetry.clone(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::values::Values;
 use super::{ConfigError, Upstream};
-use crate::tap::http::{Forwarded, Manners, Network};
+use crate::tap::http::{Forwarded, Manners};
 use crate::wire::tls::{ClientFiles, ServerFiles};
 use crate::wire::{Address, Endpoint, HttpChoice, unix_path};
 
@@ -95,19 +95,10 @@ impl Values<'_> {
             ("append", Forwarded::Append),
             ("replace", Forwarded::Replace),
         ];
-        let mut trusted_proxies = Vec::new();
-        if let Some((texts, origin)) = self.list("trusted_proxies") {
-            for text in texts {
-                let network: Network = text
-                    .parse()
-                    .map_err(|problem: &str| ConfigError::invalid(&origin, problem))?;
-                trusted_proxies.push(network);
-            }
-        }
         Ok(Manners {
             rewrite_host: self.switch("rewrite_host"),
             forwarded: self.one_of("forwarded", &words)?.unwrap_or_default(),
-            trusted_proxies,
+            trusted_proxies: self.networks("trusted_proxies")?.unwrap_or_default(),
             allowed_origins: self
                 .list("allowed_origins")
                 .map(|(texts, _)| texts)

@@ -225,7 +225,7 @@ fn value_of_text(option: &Opt, text: String, origin: &Origin) -> Result<Value, C
             "0" | "false" => Ok(Value::Switch(false)),
             _ => Err(ConfigError::invalid(origin, "must be true or false")),
         },
-        Kind::List => {
+        Kind::List | Kind::Texts => {
             let parts = text.split(',').map(str::trim);
             let parts = parts.filter(|part| !part.is_empty());
             Ok(Value::List(parts.map(str::to_owned).collect()))
@@ -244,7 +244,8 @@ fn value_of_toml(option: &Opt, value: toml::Value, origin: &Origin) -> Result<Va
         (Kind::Integer, _) => Err(ConfigError::invalid(origin, "must be a whole number")),
         (Kind::Switch, toml::Value::Boolean(on)) => Ok(Value::Switch(on)),
         (Kind::Switch, _) => Err(ConfigError::invalid(origin, "must be true or false")),
-        (Kind::List, value) => match list_of_toml(value) {
+        (Kind::Texts, toml::Value::String(text)) => Ok(Value::List(vec![text])),
+        (Kind::List | Kind::Texts, value) => match list_of_toml(value) {
             Some(texts) => Ok(Value::List(texts)),
             None => Err(ConfigError::invalid(origin, "must be a list of strings")),
         },

@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     Switch,
     /// Several texts; in a variable or a flag with commas between.
     List,
+    /// The same, and in the file one may stand alone.
+    Texts,
     /// A text that is never shown.
     Secret,
 }
@@ -87,12 +89,21 @@ pub(crate) const OPTIONS: &[Opt] = &[
     },
     Opt {
         key: "tenant_from",
-        kind: Kind::Text,
+        kind: Kind::Texts,
         scope: Scope::Hop,
         default: None,
         env: Some("TOOLSPAN_TENANT_FROM"),
         flag: Some("--tenant-from"),
-        doc: "Where each call names its tenant: \"header:NAME\" or \"baggage:KEY\". What names none is \"unknown\".",
+        doc: "Where each call names its tenant, or a list of such places: \"header:NAME\" (of `trusted_proxies`; without them of this machine), \"token\" (`tokens_file`), and last \"baggage:KEY\". The first that says anything decides; what cannot be believed, or is not said, is \"unknown\".",
+    },
+    Opt {
+        key: "tokens_file",
+        kind: Kind::Text,
+        scope: Scope::Hop,
+        default: None,
+        env: Some("TOOLSPAN_TOKENS_FILE"),
+        flag: Some("--tokens-file"),
+        doc: "Lines of the SHA-256 of a bearer token, in hexadecimal digits, and its tenant. Read again on SIGHUP.",
     },
     Opt {
         key: "side",
@@ -173,7 +184,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         default: None,
         env: Some("TOOLSPAN_TRUSTED_PROXIES"),
         flag: None,
-        doc: "Addresses or networks (10.0.0.0/8) of proxies before us. Unless `forwarded` is pass, what they forward is kept and names the client.",
+        doc: "Addresses or networks (10.0.0.0/8) of proxies before us. Unless `forwarded` is pass, what they forward is kept and names the client. Their headers may name tenants.",
     },
     Opt {
         key: "allowed_hosts",

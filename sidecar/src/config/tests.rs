@@ -7,6 +7,7 @@ use super::options::{OPTIONS, Scope};
 use super::*;
 use crate::export::Protocol;
 use crate::record::Side;
+use crate::tenant::{Source, Trusted};
 use crate::wire::{Endpoint, HttpChoice};
 
 /// A configuration file and an environment.
@@ -81,7 +82,7 @@ fn defaults_are_those_that_are_documented() {
     assert_eq!(settings.limits.connect_timeout, Duration::from_secs(10));
     assert_eq!(settings.log, LogSettings::default());
     let hop = HopCommon {
-        tenant: TenantRule::None,
+        tenant: TenantRule::default(),
         side: Side::Server,
         span_pair: false,
         inject: true,
@@ -99,17 +100,17 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:1"),
     ];
     let of_file = stdio(file);
-    assert_eq!(of_file.stdio.tenant, TenantRule::Fixed("file".into()));
+    assert_eq!(of_file.stdio.tenant, TenantRule::fixed("file"));
     assert_eq!(of_file.stdio.side, Side::Client);
     assert_eq!(of_file.telemetry.process_tenant.as_deref(), Some("file"));
     let of_env = World::new(file, &env, &[]).load(Mode::Stdio);
     let header = http::HeaderName::from_static("x-tenant");
-    assert_eq!(of_env.stdio.tenant, TenantRule::Header(header));
+    assert_eq!(of_env.stdio.tenant.sources, [Source::Header(header)]);
     assert_eq!(of_env.telemetry.traces.endpoint, "http://env:1");
     assert_eq!(of_env.telemetry.process_tenant, None);
     let flags = [("tenant", "flag"), ("otlp_endpoint", "http://flag:1")];
     let of_flag = World::new(file, &env, &flags).load(Mode::Stdio);
-    assert_eq!(of_flag.stdio.tenant, TenantRule::Fixed("flag".into()));
+    assert_eq!(of_flag.stdio.tenant, TenantRule::fixed("flag"));
     assert_eq!(of_flag.telemetry.traces.endpoint, "http://flag:1");
     assert_eq!(of_flag.stdio.side, Side::Client);
 }
@@ -158,7 +159,7 @@ fn what_is_wrong_is_said_with_its_place() {
     );
     assert_eq!(
         of("tenant_from = \"cookie:x\""),
-        "FILE: `tenant_from`: must be header:NAME or baggage:KEY"
+        "FILE: `tenant_from`: must be header:NAME, token or baggage:KEY"
     );
     assert!(of("tenant = \"a\"\ntenant_from = \"header:x\"").contains("cannot stand beside"));
     assert!(of("otlp_protocol = \"http/json\"").contains("must be grpc or http/protobuf"));
@@ -168,6 +169,57 @@ fn what_is_wrong_is_said_with_its_place() {
         world.error(Mode::Stdio),
         "TOOLSPAN_QUEUE_BYTES: must be a whole number"
     );
+}
+
+#[test]
+fn sources_of_the_tenant_are_one_or_a_list() {
+    let list = "tenant_from = [\"token\", \"header:X-A\", \"baggage:k\"]\ntokens_file = \"t\"\ntrusted_proxies = []";
+    let rule = stdio(list).stdio.tenant;
+    let header = |name| Source::Header(http::HeaderName::from_static(name));
+    assert_eq!(rule.sources, [Source::Token, header("x-a")]);
+    assert_eq!(rule.baggage, ["k".into()]);
+    assert_eq!(rule.tokens_file.as_deref(), Some("t".as_ref()));
+    assert_eq!(rule.trusted, Trusted::Networks(Vec::new()));
+    let env = [("TOOLSPAN_TENANT_FROM", "header:X-A, header:X-B,baggage:k")];
+    let rule = World::new("", &env, &[]).load(Mode::Stdio).stdio.tenant;
+    assert_eq!(rule.sources, [header("x-a"), header("x-b")]);
+    assert_eq!(
+        (rule.baggage.len(), rule.trusted),
+        (1, Trusted::ThisMachine)
+    );
+    let of = |file: &str| World::new(file, &[], &[]).error(Mode::Check);
+    for (list, problem) in [
+        ("\"token\"", "token needs tokens_file"),
+        ("\"baggage:k\", \"header:x\"", "must stand last"),
+        ("\"header: \"", "no name of a header"),
+        ("\"\"", "must be header:NAME"),
+        ("\"token:x\"", "must be header:NAME"),
+        ("1", "must be a list of strings"),
+    ] {
+        let error = of(&format!("tenant_from = [{list}]"));
+        assert!(error.starts_with("FILE: `tenant_from`: "), "{error}");
+        assert!(error.contains(problem), "{error}");
+    }
+    assert!(of("tenant_from = 1").contains("must be a list of strings"));
+}
+
+#[test]
+fn a_header_that_nobody_may_set_is_told_of() {
+    let warned = |listen: &str, more: &str| {
+        let file = format!(
+            "allow_public = true\n[[hop]]\nname = \"n\"\nlisten = \"{listen}\"\nupstream = \"http://x\"\n{more}"
+        );
+        let warnings = World::new(&file, &[], &[]).load(Mode::Http).warnings;
+        warnings
+            .iter()
+            .any(|warning| warning.contains("hop n: the tenant in a header"))
+    };
+    let header = "tenant_from = \"header:x\"";
+    assert!(warned("0.0.0.0:1", header));
+    assert!(!warned("127.0.0.1:1", header));
+    assert!(!warned("0.0.0.0:1", "tenant_from = \"baggage:x\""));
+    let named = format!("{header}\ntrusted_proxies = [\"10.0.0.0/8\"]");
+    assert!(!warned("0.0.0.0:1", &named));
 }
 
 #[test]
@@ -204,7 +256,7 @@ fn hops_of_a_file_take_its_top_as_defaults() {
         panic!("two hops");
     };
     assert_eq!(one.name, "one");
-    assert_eq!(one.common.tenant, TenantRule::Fixed("top".into()));
+    assert_eq!(one.common.tenant, TenantRule::fixed("top"));
     assert_eq!(one.common.resource.service_name, None);
     let at = |hop: &HopSettings| {
         let endpoint = &upstream(hop).endpoint;
@@ -213,7 +265,7 @@ fn hops_of_a_file_take_its_top_as_defaults() {
     assert_eq!(at(one), ("localhost".to_owned(), Some(3000)));
     assert_eq!(upstream(one).authority, "localhost:3000");
     assert_eq!(two.name, "[::1]:8081");
-    assert_eq!(two.common.tenant, TenantRule::Baggage("tenant.id".into()));
+    assert_eq!(two.common.tenant.baggage, ["tenant.id".into()]);
     assert_eq!(two.common.resource.service_name.as_deref(), Some("billing"));
     assert!(two.common.span_pair);
     assert_eq!(at(two), ("::1".to_owned(), Some(80)));
@@ -230,7 +282,7 @@ fn flags_describe_one_hop_and_no_more() {
     ];
     let alone = World::new("span_pair = true", &[], &flags).load(Mode::Http);
     assert_eq!(alone.hops.len(), 1);
-    assert_eq!(alone.hops[0].common.tenant, TenantRule::Fixed("a".into()));
+    assert_eq!(alone.hops[0].common.tenant, TenantRule::fixed("a"));
     assert!(alone.hops[0].common.span_pair);
     assert_eq!(alone.telemetry.process_tenant.as_deref(), Some("a"));
     let error = World::new(TWO_HOPS, &[], &[("tenant", "a")]).error(Mode::Http);

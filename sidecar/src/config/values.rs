@@ -2,13 +2,11 @@
 //! Never reads the environment or a file; an error names where the value was given.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
 use crate::record::{Attributes, Side, names};
-use crate::tenant::{TenantRule, valid_name};
 
 use super::ConfigError;
 use super::layer::{Given, Layer, Origin, Value};
@@ -126,32 +124,6 @@ impl Values<'_> {
     pub(crate) fn side(&self) -> Result<Side, ConfigError> {
         let words = [("server", Side::Server), ("client", Side::Client)];
         Ok(self.one_of("side", &words)?.unwrap_or(Side::Server))
-    }
-
-    pub(crate) fn tenant_rule(&self) -> Result<TenantRule, ConfigError> {
-        if let Some((name, origin)) = self.text("tenant") {
-            return if valid_name(&name) {
-                Ok(TenantRule::Fixed(Arc::from(name)))
-            } else {
-                Err(ConfigError::invalid(
-                    &origin,
-                    "a tenant is 1 to 128 bytes without control characters",
-                ))
-            };
-        }
-        let Some((text, origin)) = self.text("tenant_from") else {
-            return Ok(TenantRule::None);
-        };
-        let invalid = |problem: &str| Err(ConfigError::invalid(&origin, problem));
-        match text.split_once(':') {
-            Some(("header", name)) => match http::HeaderName::try_from(name) {
-                Ok(name) => Ok(TenantRule::Header(name)),
-                Err(_) => invalid("that is no name of a header"),
-            },
-            Some(("baggage", "")) => invalid("the key after baggage: is missing"),
-            Some(("baggage", key)) => Ok(TenantRule::Baggage(key.into())),
-            _ => invalid("must be header:NAME or baggage:KEY"),
-        }
     }
 
     /// Pairs of a name and a percent-encoded value, as `OTEL_RESOURCE_ATTRIBUTES` holds them.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use tracing::warn;
 
-use super::Told;
+use super::{Told, tenants};
 use crate::admin::Board;
 use crate::config::{self, BridgeSettings, Server};
 use crate::session::Hop;
 use crate::tap::bridge::{self, Bridge};
 use crate::tap::http::{Door, Front, Manners, Proxy, Room, Upstream};
+use crate::tenant::Tenants;
 use crate::wire::tls::{self, TlsError};
 use crate::wire::{Address, Dialer};
 
@@ -21,6 +22,7 @@ pub(super) struct Ready {
     pub told: Told,
     pub door: Arc<Door>,
     pub behind: Behind,
+    pub tenants: Arc<Tenants>,
 }
 
 /// What stands behind a hop.
@@ -47,7 +49,14 @@ impl Ready {
             bounds: told.limits.bounds,
             room: Arc::clone(room),
         });
-        Ok(Self { told, door, behind })
+        let tenants = tenants::read(&told.hop.common.tenant);
+        let tenants = tenants.with_context(|| format!("hop {name}: tenants"))?;
+        Ok(Self {
+            door,
+            behind,
+            tenants: Arc::new(tenants),
+            told,
+        })
     }
 }
 
@@ -71,6 +80,7 @@ impl Behind {
     pub fn front(
         &self,
         told: &Told,
+        tenants: &Arc<Tenants>,
         hop: Option<Arc<Hop>>,
         board: &Board,
         address: &Address,
@@ -91,7 +101,7 @@ impl Behind {
         let rules = bridge::Rules::new(
             hop,
             settings.clone(),
-            told.hop.common.tenant.clone(),
+            Arc::clone(tenants),
             &told.limits,
             address,
         );

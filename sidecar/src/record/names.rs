@@ -120,7 +120,8 @@ metrics! {
     MESSAGES_UNREADABLE = "toolspan.messages.unreadable": Sum, "{message}", Ours, None,
         "Request bodies in an encoding that is not read";
     ANSWERS_LATE = "toolspan.answers.late": Sum, "{answer}", Ours, None, "Answers to no open call";
-    TENANT_UNKNOWN = "toolspan.tenant.unknown": Sum, "{call}", Ours, None, "Calls without a valid tenant";
+    TENANT_UNKNOWN = "toolspan.tenant.unknown": Sum, "{call}", Ours, Some(REASON),
+        "Calls without a tenant that can be believed, by reason";
     EXPORTS = "toolspan.exports": Sum, "{export}", Ours, Some(RESULT), "Exports of spans, by what became of them";
     RELOADS = "toolspan.reloads": Sum, "{reload}", Ours, Some(RESULT),
         "Configurations read again, by what became of them";

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::*;
 use crate::counters::LEVELS;
 use crate::record::{CallContext, ParentSource, Record, Side};
+use crate::tenant::TenantRule;
 
 mod order;
 
@@ -27,7 +28,7 @@ fn hop(max_open: usize) -> (Hop, impl Fn() -> Vec<Record>) {
         server_address: None,
         server_port: None,
     };
-    let rule = TenantRule::Fixed("acme".into());
+    let rule = Arc::new(TenantRule::fixed("acme").into());
     let switches = Arc::default();
     let hop = Hop::new(info, rule, 4096, max_open, telemetry, switches);
     (hop, records)
@@ -446,7 +447,7 @@ fn a_call_is_long_once_it_is_past_the_threshold_and_a_listener_never_is() {
     assert_eq!(hop.long_calls(at(base, 151)), 2);
     let renewed = hop.renewed(
         (*hop.info).clone(),
-        hop.tenant.clone(),
+        Arc::clone(&hop.tenants),
         hop.max_inject_bytes,
         10,
     );
@@ -467,7 +468,7 @@ fn under_other_settings_an_answer_finds_its_call_and_the_call_keeps_its_own() {
         side: Side::Client,
         ..(*old.info).clone()
     };
-    let new = old.renewed(info, TenantRule::Fixed("globex".into()), 4096, 10);
+    let new = old.renewed(info, Arc::new(TenantRule::fixed("globex").into()), 4096, 10);
     assert!(answer(&new, r#"{"id":1,"result":{}}"#, at(base, 5)));
     open(&new, CALL, at(base, 6)).unwrap();
     assert!(answer(&old, r#"{"id":1,"result":{}}"#, at(base, 7)));

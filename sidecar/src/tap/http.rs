@@ -43,7 +43,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -52,6 +52,7 @@ use tracing::warn;
 use crate::counters::Gauge;
 use crate::session::Hop;
 use crate::tap::bridge::Bridge;
+use crate::tenant::Evidence;
 use crate::wire::{Fingerprint, Listener};
 
 use body::ResponseBody;
@@ -59,7 +60,7 @@ pub use connection::Door;
 pub use guard::Bounds;
 use handover::Handover;
 pub use idle::end_idle_sessions;
-pub use manners::{Forwarded, Manners, Network};
+pub use manners::{Forwarded, Manners};
 use onward::Onward;
 use paced::ClientBody;
 pub use room::Room;
@@ -101,6 +102,14 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
+    /// What it shows of its tenant, with these headers.
+    pub(crate) fn evidence<'a>(&self, headers: &'a HeaderMap) -> Evidence<'a> {
+        Evidence {
+            headers,
+            peer: self.address.map(|address| address.ip()),
+        }
+    }
+
     /// The scheme that it used.
     fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }

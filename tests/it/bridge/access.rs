@@ -335,3 +335,27 @@ fn what_waits_for_commands_that_do_not_read_has_a_bound() {
     let (summary, _) = proxy.stop_and_keep_log();
     assert!(summary.count("clients_refused") >= 3);
 }
+
+#[test]
+fn a_session_goes_on_with_another_token_of_its_tenant_only() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let file = folder.path().join("tokens");
+    // Of the tokens `1` and `2`, and `3`.
+    let lines = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b acme\n\
+        d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35 acme\n\
+        4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce globex\n";
+    std::fs::write(&file, lines).expect("a scratch file");
+    let file = argument(&file);
+    let world = World::start(&["--tenant-from", "token", "--tokens-file", file], &[]);
+    let of = |token| ("authorization", token);
+    let session = world.client().with("authorization", "Bearer 1");
+    let mut session = session.initialize("2025-06-18");
+    session.headers.rotate_left(1);
+    assert_eq!(world.status(&session, &[of("Bearer 1")]), 200);
+    assert_eq!(world.status(&session, &[of("Bearer 2")]), 200, "renewed");
+    assert_eq!(world.status(&session, &[of("Bearer 3")]), 404, "globex");
+    assert_eq!(world.status(&session, &[of("Bearer 4")]), 404, "nobody");
+    assert_eq!(world.status(&session, &[]), 404);
+    let spans = world.calls(3);
+    assert!(spans.iter().all(|span| span.text("tenant.id") == "acme"));
+}

@@ -78,12 +78,16 @@ fn assert_same(samples: &Samples, summary: &Summary) {
         ("toolspan_messages_total", "messages"),
         ("toolspan_messages_malformed_total", "malformed"),
         ("toolspan_messages_unreadable_total", "unreadable"),
-        ("toolspan_tenant_unknown_total", "tenant_unknown"),
         ("toolspan_answers_late_total", "late_answers"),
     ] {
         let value = samples.get(series).copied();
         assert_eq!(value, Some(summary.count(field) as f64), "{series}");
     }
+    let unknown = samples
+        .iter()
+        .filter(|(series, _)| series.starts_with("toolspan_tenant_unknown_total{"));
+    let unknown: f64 = unknown.map(|(_, value)| value).sum();
+    assert_eq!(unknown, summary.count("tenant_unknown") as f64);
     let mut reasons = 0;
     for (series, value) in samples {
         let part = |name: &str| {

@@ -173,8 +173,8 @@ impl Both {
             }
             Step::Reload(max) => {
                 let info = (*self.hop.info).clone();
-                let tenant = self.hop.tenant.clone();
-                self.hop = self.hop.renewed(info, tenant, 4096, max);
+                let tenants = Arc::clone(&self.hop.tenants);
+                self.hop = self.hop.renewed(info, tenants, 4096, max);
                 self.model.max = max;
             }
             Step::Telemetry(on) => {

@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 
 use crate::record::{Tenant, TenantSource};
 use crate::tap::http::headers::only;
-use crate::tenant::TenantRule;
+use crate::tenant::{TenantRule, UnknownTenant};
 use crate::wire::Fingerprint;
 
 /// What hashes are made with: 128 bits that only this process can make.
@@ -41,7 +41,7 @@ impl Caller {
         keys: &Keys,
         headers: &HeaderMap,
         certificate: Option<Fingerprint>,
-        tenant: Tenant,
+        tenant: Option<Tenant>,
     ) -> Self {
         let given = headers.get_all(AUTHORIZATION).iter();
         let given: Vec<&[u8]> = given.map(HeaderValue::as_bytes).collect();
@@ -49,7 +49,7 @@ impl Caller {
             credential: (!given.is_empty()).then(|| keys.hash(given)),
             certificate,
             // One may be called as those that have none are.
-            tenant: (tenant.source != TenantSource::None).then_some(tenant.name),
+            tenant: tenant.map(|tenant| tenant.name),
         }
     }
 }
@@ -77,19 +77,24 @@ enum Credential {
 pub(super) enum Claim {
     /// Nothing: all that come here are of one.
     Ours,
-    /// Each request names it, or has none.
-    Header(Option<Arc<str>>),
+    /// Each request shows it, or has none.
+    Shown(Option<Arc<str>>),
     /// Only requests that carry baggage name it.
     Baggage(Option<Arc<str>>),
 }
 
 impl Claim {
-    pub fn new(rule: &TenantRule, tenant: Tenant) -> Self {
-        let named = (tenant.source != TenantSource::None).then_some(tenant.name);
-        match rule {
-            TenantRule::Fixed(_) | TenantRule::None => Self::Ours,
-            TenantRule::Header(_) => Self::Header(named),
-            TenantRule::Baggage(_) => Self::Baggage(named),
+    pub fn new(rule: &TenantRule, found: Result<Tenant, UnknownTenant>) -> Self {
+        if rule.is_same_for_all() {
+            return Self::Ours;
+        }
+        match found {
+            Ok(tenant) if tenant.source == TenantSource::Baggage => {
+                Self::Baggage(Some(tenant.name))
+            }
+            Ok(tenant) => Self::Shown(Some(tenant.name)),
+            Err(UnknownTenant::Missing) if !rule.baggage.is_empty() => Self::Baggage(None),
+            Err(_) => Self::Shown(None),
         }
     }
 

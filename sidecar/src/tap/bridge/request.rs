@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 
@@ -19,7 +19,7 @@ use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
 use crate::tap::http::ClientInfo;
 use crate::tap::http::headers::{self, Media};
 use crate::tap::http::paced::ClientBody;
-use crate::tenant::{Offer, TenantRule};
+use crate::tenant::{Standing, Tenants, UnknownTenant};
 
 use super::caller::{Claim, Holder};
 
@@ -131,26 +131,37 @@ fn too_large(max: usize) -> Refusal {
     )
 }
 
-/// Whose request it is, as its headers and its message say.
+/// What the sources of the tenant make of a request.
+pub(super) fn standing(tenants: &Tenants, client: &ClientInfo, headers: &HeaderMap) -> Standing {
+    tenants.judge(&client.evidence(headers))
+}
+
+/// Whose request it is, as its connection, its headers and its message say.
 pub(super) fn tenant(
     bridge: &Bridge,
+    client: &ClientInfo,
     headers: &HeaderMap,
     message: Option<&Message<'_>>,
-) -> Tenant {
-    let rule = &bridge.rules().tenant;
-    let meta_baggage = message.and_then(|message| message.whole_text(Slot::Baggage));
-    let header_baggage = headers::list(headers, &headers::BAGGAGE);
-    rule.resolve(&Offer {
-        header: tenant_header(rule, headers),
-        meta_baggage: meta_baggage.as_deref(),
-        header_baggage: header_baggage.as_deref(),
-    })
+) -> Result<Tenant, UnknownTenant> {
+    let tenants = &bridge.rules().tenants;
+    let of_message = message.and_then(|message| message.whole_text(Slot::Baggage));
+    let of_head = headers::list(headers, &headers::BAGGAGE);
+    tenants.find(
+        Some(&standing(tenants, client, headers)),
+        of_message.as_deref(),
+        of_head.as_deref(),
+    )
 }
 
 /// What a request says of its tenant, as far as a session is bound to that.
-pub(super) fn claim(bridge: &Bridge, headers: &HeaderMap, message: Option<&Message<'_>>) -> Claim {
-    let tenant = tenant(bridge, headers, message);
-    Claim::new(&bridge.rules().tenant, tenant)
+pub(super) fn claim(
+    bridge: &Bridge,
+    client: &ClientInfo,
+    headers: &HeaderMap,
+    message: Option<&Message<'_>>,
+) -> Claim {
+    let found = tenant(bridge, client, headers, message);
+    Claim::new(bridge.rules().tenants.rule(), found)
 }
 
 /// Who asks, as far as a session is bound to that.
@@ -160,7 +171,7 @@ pub(super) fn holder(
     headers: &HeaderMap,
     message: Option<&Message<'_>>,
 ) -> Holder {
-    let tenant = claim(bridge, headers, message);
+    let tenant = claim(bridge, client, headers, message);
     Holder::new(&bridge.keys, headers, client.certificate, tenant)
 }
 
@@ -193,9 +204,10 @@ pub(super) fn observe(
     let Some(hop) = hop else { return observed };
     let (at, now) = ((place.scope, Direction::ToServer), clock::now());
     let baggage = headers::list(headers, &headers::BAGGAGE);
+    let standing = standing(&hop.tenants, client, headers);
     let mut arrival = Arrival {
         header: headers::carrier(headers),
-        tenant_header: tenant_header(&hop.tenant, headers),
+        standing: Some(&standing),
         baggage_header: baggage.as_deref(),
         session: place.session,
         peers: place.peers,
@@ -228,11 +240,4 @@ pub(super) fn observe(
         }
     }
     observed
-}
-
-pub(super) fn tenant_header<'a>(rule: &TenantRule, headers: &'a HeaderMap) -> Option<&'a [u8]> {
-    match rule {
-        TenantRule::Header(name) => headers::only(headers, name).map(HeaderValue::as_bytes),
-        _ => None,
-    }
 }

@@ -9,7 +9,7 @@ use super::access::Access;
 use super::events::Pace;
 use crate::config::{BridgeSettings, Limits};
 use crate::session::Hop;
-use crate::tenant::TenantRule;
+use crate::tenant::Tenants;
 use crate::wire::Address;
 
 /// What a bridge follows; a reload may change it.
@@ -18,7 +18,7 @@ pub struct Rules {
     /// None when switched off: messages pass, and nothing else happens.
     pub(super) hop: Option<Arc<Hop>>,
     pub(super) settings: BridgeSettings,
-    pub(super) tenant: TenantRule,
+    pub(super) tenants: Arc<Tenants>,
     /// After so long what nobody uses ends; none for never.
     pub(super) idle: Option<Duration>,
     pub(super) access: Access,
@@ -34,7 +34,7 @@ impl Rules {
     pub fn new(
         hop: Option<Arc<Hop>>,
         settings: BridgeSettings,
-        tenant: TenantRule,
+        tenants: Arc<Tenants>,
         limits: &Limits,
         listen: &Address,
     ) -> Self {
@@ -46,7 +46,7 @@ impl Rules {
         Self {
             hop,
             settings,
-            tenant,
+            tenants,
             idle: limits.session_idle,
             access,
             pace,

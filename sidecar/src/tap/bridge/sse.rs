@@ -60,6 +60,7 @@ pub(super) async fn post(
     }
     if !session.claims(&claim(
         bridge,
+        client,
         &parts.headers,
         posted.scanner.messages().next().as_ref(),
     )) {

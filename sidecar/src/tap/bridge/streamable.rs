@@ -50,7 +50,7 @@ pub(super) async fn post(
     let requests = kinds().any(|kind| kind == Kind::Request);
     let first = posted.scanner.messages().next();
     let session = named.ok_or_else(no_name)?;
-    if !session.claims(&claim(bridge, &parts.headers, first.as_ref())) {
+    if !session.claims(&claim(bridge, client, &parts.headers, first.as_ref())) {
         return Err(not_found());
     }
     let observed = observe(

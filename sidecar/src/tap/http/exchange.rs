@@ -42,7 +42,7 @@ pub(super) async fn run(
     let origin = proxy
         .hop
         .as_ref()
-        .map(|hop| Origin::new(Arc::clone(hop), &parts, address));
+        .map(|hop| Origin::new(Arc::clone(hop), &parts, &client, address));
     headers::remove_hop_by_hop(&mut parts.headers);
     convert::origin_form(&mut parts);
     if let Some(wish) = &wish {

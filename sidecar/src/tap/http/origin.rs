@@ -4,17 +4,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::HeaderValue;
 use http::{Method, Version};
 
 use super::calls::Calls;
-use super::headers;
+use super::{ClientInfo, headers};
 use crate::clock::{self, Moment};
 use crate::frame::line::Edit;
 use crate::frame::{Kind, Scanner, Slot};
 use crate::record::NotInjected;
 use crate::session::{Arrival, Direction, Hop, Key, Peers, Scope};
-use crate::tenant::TenantRule;
+use crate::tenant::Standing;
 use crate::trace::{Carrier, Decision};
 
 /// Where the messages of a request come from, and what its headers say.
@@ -29,7 +28,7 @@ pub(super) struct Origin {
     pub modern: bool,
     peers: Peers,
     header: Option<Carrier>,
-    tenant: Option<HeaderValue>,
+    standing: Standing,
     baggage: Option<String>,
     client: Option<SocketAddr>,
     /// The version of HTTP that the client speaks.
@@ -48,7 +47,13 @@ pub(super) struct Opened {
 }
 
 impl Origin {
-    pub fn new(hop: Arc<Hop>, request: &http::request::Parts, client: Option<SocketAddr>) -> Self {
+    /// `address` is that of the client, which may stand behind a proxy that has connected to us.
+    pub fn new(
+        hop: Arc<Hop>,
+        request: &http::request::Parts,
+        client: &ClientInfo,
+        address: Option<SocketAddr>,
+    ) -> Self {
         let (headers, at) = (&request.headers, clock::now());
         let version = headers
             .get(headers::PROTOCOL_VERSION)
@@ -75,10 +80,6 @@ impl Origin {
         if peers.protocol_version.is_none() {
             peers.protocol_version = version.map(Into::into);
         }
-        let tenant = match &hop.tenant {
-            TenantRule::Header(name) => headers::only(headers, name).cloned(),
-            _ => None,
-        };
         Self {
             scope: session.map_or_else(|| hop.new_scope(), Scope::Session),
             session,
@@ -86,9 +87,11 @@ impl Origin {
             modern,
             peers,
             header: headers::carrier(headers),
-            tenant,
-            baggage: headers::list(headers, &headers::BAGGAGE),
-            client,
+            standing: hop.tenants.judge(&client.evidence(headers)),
+            baggage: (hop.tenants.reads_baggage())
+                .then(|| headers::list(headers, &headers::BAGGAGE))
+                .flatten(),
+            client: address,
             http: http_version(request.version),
             at,
             hop,
@@ -137,7 +140,7 @@ impl Origin {
     pub fn arrival(&self, untouchable: Option<NotInjected>, size: usize) -> Arrival<'_> {
         Arrival {
             header: self.header.clone(),
-            tenant_header: self.tenant.as_ref().map(HeaderValue::as_bytes),
+            standing: Some(&self.standing),
             baggage_header: self.baggage.as_deref(),
             session: self.session,
             peers: self.peers.clone(),

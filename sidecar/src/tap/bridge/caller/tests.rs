@@ -1,4 +1,5 @@
 use super::*;
+use crate::tenant::Source;
 
 fn headers(authorization: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -13,9 +14,9 @@ fn jwt(claims: &str, signature: &str) -> String {
     format!("Bearer e30.{claims}.{signature}")
 }
 
-fn tenant(name: &str, source: TenantSource) -> Tenant {
-    let name = name.into();
-    Tenant { name, source }
+fn tenant(name: &str) -> Option<Tenant> {
+    let (name, source) = (name.into(), TenantSource::Header);
+    Some(Tenant { name, source })
 }
 
 fn certificate(text: &str) -> Option<Fingerprint> {
@@ -25,33 +26,18 @@ fn certificate(text: &str) -> Option<Fingerprint> {
 #[test]
 fn a_caller_is_one_credential_and_certificate_of_one_tenant() {
     let keys = Keys::default();
-    let caller = |authorization: &[&str], shown, name, source| {
-        Caller::new(&keys, &headers(authorization), shown, tenant(name, source))
+    let caller = |authorization: &[&str], shown, tenant| {
+        Caller::new(&keys, &headers(authorization), shown, tenant)
     };
     let all = [
-        caller(&[], None, "unknown", TenantSource::None),
-        caller(&[], None, "unknown", TenantSource::Header),
-        caller(&["Bearer a"], None, "acme", TenantSource::Header),
-        caller(&["Bearer b"], None, "acme", TenantSource::Header),
-        caller(&["Bearer a"], None, "globex", TenantSource::Header),
-        caller(
-            &["Bearer a", "Bearer b"],
-            None,
-            "acme",
-            TenantSource::Header,
-        ),
-        caller(
-            &["Bearer a"],
-            certificate("a"),
-            "acme",
-            TenantSource::Header,
-        ),
-        caller(
-            &["Bearer a"],
-            certificate("b"),
-            "acme",
-            TenantSource::Header,
-        ),
+        caller(&[], None, None),
+        caller(&[], None, tenant("unknown")),
+        caller(&["Bearer a"], None, tenant("acme")),
+        caller(&["Bearer b"], None, tenant("acme")),
+        caller(&["Bearer a"], None, tenant("globex")),
+        caller(&["Bearer a", "Bearer b"], None, tenant("acme")),
+        caller(&["Bearer a"], certificate("a"), tenant("acme")),
+        caller(&["Bearer a"], certificate("b"), tenant("acme")),
     ];
     for (i, one) in all.iter().enumerate() {
         assert_eq!(all.iter().filter(|other| *other == one).count(), 1, "{i}");
@@ -109,18 +95,52 @@ fn the_first_credential_that_is_shown_binds() {
 fn a_session_is_for_one_certificate_and_one_tenant() {
     let keys = Keys::default();
     let of = |shown, tenant| Holder::new(&keys, &HeaderMap::new(), certificate(shown), tenant);
-    let header = |name: &str| Claim::Header(Some(name.into()));
+    let header = |name: &str| Claim::Shown(Some(name.into()));
     let baggage = |name: &str| Claim::Baggage(Some(name.into()));
     let admits = |one: &Claim, other: &Claim| of("a", one.clone()).admits(&of("a", other.clone()));
     assert!(!of("a", Claim::Ours).admits(&of("b", Claim::Ours)));
     assert!(admits(&header("acme"), &header("acme")));
-    for other in [header("globex"), Claim::Header(None), baggage("acme")] {
+    for other in [header("globex"), Claim::Shown(None), baggage("acme")] {
         assert!(!admits(&header("acme"), &other), "{other:?}");
     }
-    assert!(!admits(&Claim::Header(None), &header("acme")));
+    assert!(!admits(&Claim::Shown(None), &header("acme")));
     assert!(admits(&baggage("acme"), &Claim::Baggage(None)));
     assert!(!admits(&baggage("acme"), &baggage("globex")));
     let mut holder = of("a", Claim::Baggage(None));
     assert!(holder.claims(&baggage("acme")));
     assert!(!holder.claims(&baggage("globex")));
+}
+
+#[test]
+fn a_claim_is_what_requests_have_a_say_in() {
+    let baggage = TenantRule {
+        baggage: vec!["tenant.id".into()],
+        ..TenantRule::default()
+    };
+    let both = TenantRule {
+        sources: vec![Source::Token],
+        ..baggage.clone()
+    };
+    let of = |source| {
+        Ok(Tenant {
+            name: "acme".into(),
+            source,
+        })
+    };
+    let (missing, false_one) = (
+        || Err(UnknownTenant::Missing),
+        || Err(UnknownTenant::UnknownToken),
+    );
+    let acme = || Some(Arc::from("acme"));
+    let fixed = TenantRule::fixed("acme");
+    assert_eq!(Claim::new(&fixed, of(TenantSource::Fixed)), Claim::Ours);
+    assert_eq!(Claim::new(&TenantRule::default(), missing()), Claim::Ours);
+    for rule in [&baggage, &both] {
+        let claim = Claim::new(rule, of(TenantSource::Baggage));
+        assert_eq!(claim, Claim::Baggage(acme()));
+        assert_eq!(Claim::new(rule, missing()), Claim::Baggage(None));
+    }
+    let claim = Claim::new(&both, of(TenantSource::Token));
+    assert_eq!(claim, Claim::Shown(acme()));
+    assert_eq!(Claim::new(&both, false_one()), Claim::Shown(None));
 }

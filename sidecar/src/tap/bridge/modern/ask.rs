@@ -52,7 +52,7 @@ pub(in crate::tap::bridge) async fn post(
         Kind::Notification => {}
         Kind::Response | Kind::Invalid => return Err(check::not_single()),
     }
-    let whose = tenant(bridge, &parts.headers, Some(&message));
+    let whose = tenant(bridge, client, &parts.headers, Some(&message)).ok();
     let caller = Caller::new(&bridge.keys, &parts.headers, client.certificate, whose);
     let shared = match bridge.share(&caller).await {
         Ok(shared) => shared,

@@ -11,10 +11,11 @@ use crate::frame::{Malformed, Scanner};
 use crate::record::HopInfo;
 use crate::session::{Arrival, Direction};
 use crate::tap::bridge::Bridge;
-use crate::tap::bridge::request::tenant_header;
+use crate::tap::bridge::request::standing;
 use crate::tap::duplex::Duplex;
 use crate::tap::http::ClientInfo;
 use crate::tap::http::headers;
+use crate::tenant::Standing;
 use crate::trace::Carrier;
 
 /// What is told of the calls of a connection, by its handshake.
@@ -23,7 +24,7 @@ pub(super) struct Observer {
     pub duplex: Duplex,
     info: Arc<HopInfo>,
     header: Option<Carrier>,
-    tenant: Option<Vec<u8>>,
+    standing: Standing,
     baggage: Option<String>,
     client: Option<SocketAddr>,
 }
@@ -40,7 +41,7 @@ impl Observer {
         Some(Self {
             info: Arc::new(info),
             header: headers::carrier(headers),
-            tenant: tenant_header(&hop.tenant, headers).map(<[u8]>::to_vec),
+            standing: standing(&hop.tenants, client, headers),
             baggage: headers::list(headers, &headers::BAGGAGE),
             client: client.address,
             duplex: Duplex::new(hop, scope, session),
@@ -52,7 +53,7 @@ impl Observer {
         let arrival = Arrival {
             info: Some(Arc::clone(&self.info)),
             header: self.header.clone().filter(|_| from_client),
-            tenant_header: self.tenant.as_deref(),
+            standing: Some(&self.standing),
             baggage_header: self.baggage.as_deref(),
             client_address: self.client,
             ..Arrival::default()

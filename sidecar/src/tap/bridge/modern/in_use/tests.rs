@@ -4,7 +4,6 @@ use crate::counters::Counters;
 use crate::tap::bridge::caller::Caller;
 use crate::tap::bridge::child::Child;
 use crate::tap::bridge::{Bridge, Rules};
-use crate::tenant::TenantRule;
 use crate::wire::Address;
 
 fn a_child() -> (Arc<Bridge>, Arc<Shared>) {
@@ -27,7 +26,7 @@ fn a_child() -> (Arc<Bridge>, Arc<Shared>) {
         bounds: crate::tap::http::Bounds::default(),
     };
     let any = Address::Tcp(([127, 0, 0, 1], 0).into());
-    let rules = Rules::new(None, settings, TenantRule::None, &limits, &any);
+    let rules = Rules::new(None, settings, Arc::default(), &limits, &any);
     let bridge = Bridge::start(rules, Arc::new(Counters::default()));
     let caller = Caller::default();
     let shared = Shared::new(&bridge, &bridge.rules(), Child::unstarted(), caller);

@@ -1,0 +1,24 @@
+//! Takes the rule by which a hop finds tenants. Gives it with its files read.
+//! Never changes what runs: a file that cannot be used is known before anything follows it.
+
+use std::fs::read_to_string;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::tenant::{TenantRule, Tenants, Tokens};
+
+/// Reads the files of a rule.
+pub(super) fn read(rule: &TenantRule) -> anyhow::Result<Tenants> {
+    let tenants = Tenants::from(rule.clone());
+    if let Some(file) = &rule.tokens_file {
+        tenants.know(tokens(file)?);
+    }
+    Ok(tenants)
+}
+
+fn tokens(file: &Path) -> anyhow::Result<Tokens> {
+    let text = read_to_string(file);
+    let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+    Tokens::parse(&text).with_context(|| file.display().to_string())
+}

@@ -1,0 +1,145 @@
+//! Takes requests that say, prove or pretend whose they are. Gives the tenant that their calls are stored under.
+//! Never lets an unproven word pass for a tenant: such a call is unknown, and counted by why.
+
+use std::path::Path;
+
+use ring::digest::{SHA256, digest};
+use tests::fleet::{Fleet, NOT_RELOADED, RELOADED};
+use tests::hop::empty_result;
+use tests::http_client::HttpClient;
+use tests::http_peer::HttpPeer;
+use tests::otlp::{Mode, Receiver, Span};
+
+const CALL: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+const BAGGED: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"baggage":"tenant.id=bagged"}}}"#;
+
+/// A request, and the tenant and source that its call must have.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [u8], (&'a str, &'a str));
+
+fn server() -> HttpPeer {
+    HttpPeer::start(empty_result).expect("a port")
+}
+
+/// One `[[hop]]`.
+fn hop(name: &str, server: &HttpPeer, more: &str) -> String {
+    let url = server.url("");
+    format!("[[hop]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\nupstream = \"{url}\"\n{more}\n")
+}
+
+fn top(receiver: &Receiver) -> String {
+    let url = receiver.grpc_url();
+    format!("otlp_endpoint = \"{url}\"\nlog_level = \"trace\"\n")
+}
+
+/// A line of the file of tokens.
+fn line(token: &str, tenant: &str) -> String {
+    let hash = digest(&SHA256, token.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    format!("{hash} {tenant}\n")
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("a scratch file");
+}
+
+fn tenant(span: &Span) -> (&str, &str) {
+    (span.text("tenant.id"), span.text("toolspan.tenant.source"))
+}
+
+/// Makes the calls one after another; each export of them is awaited before the next is made.
+fn check(receiver: &Receiver, client: &mut HttpClient, cases: &[Case<'_>]) {
+    for (headers, body, expected) in cases {
+        let before = receiver.received().spans().len();
+        let answer = client.post("/mcp", headers, body).expect("an answer");
+        assert_eq!(answer.status, 200);
+        let spans = receiver.wait_for_calls(before + 1);
+        let found = spans.last().map(tenant);
+        assert_eq!(found, Some(*expected), "{headers:?}");
+    }
+}
+
+#[test]
+fn the_first_source_that_says_anything_names_the_tenant() {
+    let (receiver, server) = (Receiver::start(Mode::Accept), server());
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let file = folder.path().join("tokens");
+    write(&file, &format!("# ours\n{}", line("sesame", "by-token")));
+    let list = format!(
+        "tenant_from = [\"token\", \"header:x-tenant\", \"baggage:tenant.id\"]\ntokens_file = {file:?}\n"
+    );
+    let elsewhere = format!("{list}trusted_proxies = [\"10.0.0.0/8\"]");
+    let config = top(&receiver) + &hop("near", &server, &list) + &hop("far", &server, &elsewhere);
+    let fleet = Fleet::start(&config);
+    let (token, false_token) = (
+        ("authorization", "Bearer sesame"),
+        ("authorization", "Bearer guessed"),
+    );
+    let header = ("x-tenant", "by-header");
+    let unknown = ("unknown", "none");
+    let near: [Case<'_>; 6] = [
+        (&[token, header], BAGGED, ("by-token", "token")),
+        (&[header], BAGGED, ("by-header", "header")),
+        (
+            &[("authorization", "Basic YTpi"), header],
+            CALL,
+            ("by-header", "header"),
+        ),
+        (&[], BAGGED, ("bagged", "baggage")),
+        (&[false_token, header], BAGGED, unknown),
+        (&[], CALL, unknown),
+    ];
+    check(&receiver, &mut fleet.connect("near"), &near);
+    let far: [Case<'_>; 3] = [
+        (&[token, header], CALL, ("by-token", "token")),
+        (&[header], BAGGED, unknown),
+        (&[], BAGGED, ("bagged", "baggage")),
+    ];
+    check(&receiver, &mut fleet.connect("far"), &far);
+    let count = |why: &str| {
+        fleet.metric(&format!(
+            "toolspan_tenant_unknown_total{{reason=\"{why}\"}}"
+        ))
+    };
+    let counts = ["missing", "unknown_token", "untrusted_peer", "invalid"].map(count);
+    assert_eq!(counts, [1.0, 1.0, 1.0, 0.0]);
+    let (summary, log) = fleet.stop();
+    assert_eq!(summary.count("tenant_unknown"), 3);
+    let told = format!("{} {:?}", log.text(), receiver.received());
+    assert!(!told.contains("sesame") && !told.contains("guessed"));
+    let arrived = server.requests();
+    assert_eq!(arrived[0].header("authorization"), Some("Bearer sesame"));
+}
+
+#[test]
+fn tokens_are_read_again_and_a_file_that_is_wrong_changes_nothing() {
+    let (receiver, server) = (Receiver::start(Mode::Accept), server());
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let file = folder.path().join("tokens");
+    write(&file, &line("old", "acme"));
+    let list = format!("tenant_from = \"token\"\ntokens_file = {file:?}\n");
+    let config = top(&receiver) + &hop("one", &server, &list);
+    let fleet = Fleet::start(&config);
+    let mut client = fleet.connect("one");
+    let (old, new) = (
+        ("authorization", "Bearer old"),
+        ("authorization", "Bearer new"),
+    );
+    let (known, unknown) = (("acme", "token"), ("unknown", "none"));
+    let before: [Case<'_>; 2] = [(&[old], CALL, known), (&[new], CALL, unknown)];
+    check(&receiver, &mut client, &before);
+    write(&file, &line("new", "acme"));
+    assert_eq!(fleet.reload(&config)["message"], RELOADED);
+    let after: [Case<'_>; 2] = [(&[old], CALL, unknown), (&[new], CALL, known)];
+    check(&receiver, &mut client, &after);
+    write(&file, "a-token-by-mistake acme");
+    let refused = fleet.reload(&config);
+    assert_eq!(refused["message"], NOT_RELOADED);
+    let error = refused["error"].as_str().expect("a text");
+    assert!(error.contains("line 1: must be the SHA-256"), "{error}");
+    check(&receiver, &mut client, &after);
+    let (_, log) = fleet.stop();
+    assert!(!log.text().contains("by-mistake"));
+    let (code, told) = Fleet::spawn(&config).refusal();
+    assert_ne!(code, 0);
+    assert!(!told.contains("by-mistake"), "{told}");
+}
