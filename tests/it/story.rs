@@ -11,6 +11,7 @@ use tests::sidecar::{Log, Proxy, argument, stdio_command};
 
 mod check;
 mod endings;
+mod tree;
 
 use check::Story;
 
@@ -47,7 +48,7 @@ fn story_over_stdio(mode: &'static str) {
         database: &database,
         tenant: "acme",
         transport: "pipe",
-        server: Some("fixture-server"),
+        server_traces_itself: true,
     };
     story.check(&sent);
     log.assert_none_at("ERROR");
@@ -73,7 +74,7 @@ fn story_over_http(mode: &'static str, server_options: &[&str]) {
         database: &database,
         tenant: "globex",
         transport: "tcp",
-        server: Some("fixture-server"),
+        server_traces_itself: true,
     };
     story.check(&sent);
     let (summary, log) = proxy.stop_and_keep_log();
@@ -135,7 +136,7 @@ fn behind_a_wrapper_a_node_server_is_recorded_the_same() {
         database: &database,
         tenant: "acme",
         transport: "pipe",
-        server: None,
+        server_traces_itself: false,
     };
     story.check(&sent);
 }

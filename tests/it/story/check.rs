@@ -1,7 +1,6 @@
 //! Takes what the client sent. Gives that both stores hold exactly that.
 //! Never accepts a call more than once.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -10,7 +9,7 @@ use tests::engine::Database;
 use tests::process::{PATIENCE, eventually};
 use tests::python::Sent;
 
-use super::expected_outcome;
+use super::{expected_outcome, tree};
 
 const COLUMNS: &str = "\"TraceId\", \"SpanId\", \"ParentSpanId\", \"TenantId\", \"TenantSource\", \
     \"ParentSource\", \"Outcome\", \"McpMethod\", \"McpTool\", \"McpTransport\", \"SpanKind\", \"SpanName\", \
@@ -25,8 +24,8 @@ pub struct Story<'a> {
     pub database: &'a Database,
     pub tenant: &'a str,
     pub transport: &'a str,
-    /// The server's `service.name`, where it exports spans of its own.
-    pub server: Option<&'a str>,
+    /// Whether it exports spans of its own, to the same collector.
+    pub server_traces_itself: bool,
 }
 
 impl Story<'_> {
@@ -39,8 +38,8 @@ impl Story<'_> {
             self.check_one(request, &parquet);
         }
         assert_eq!(parquet.len(), sent.len(), "no call was made up");
-        if let Some(service) = self.server {
-            self.check_server_spans(service, sent, &parquet);
+        if self.server_traces_itself {
+            tree::check(self.collector, sent);
         }
         self.check_views(sent);
         let log = self.collector.log();
@@ -110,25 +109,6 @@ impl Story<'_> {
         assert_eq!(text(row, "StatusCode"), status, "{request:?}");
         assert_eq!(text(row, "ErrorType"), error, "{request:?}");
         assert_eq!(text(row, "RpcStatusCode"), code, "{request:?}");
-    }
-
-    /// The server's own span of each request has the sidecar's span as its parent.
-    fn check_server_spans(&self, service: &str, sent: &[Sent], calls: &[Value]) {
-        let sql = format!(
-            "SELECT \"ParentSpanId\", \"TraceId\" FROM spans \
-             WHERE \"ServiceName\" = '{service}' AND \"JsonRpcRequestId\" <> ''"
-        );
-        let spans = self
-            .collector
-            .query_until(&sql, |rows| rows.len() >= sent.len());
-        let mut parents: BTreeMap<&str, usize> = BTreeMap::new();
-        for span in &spans {
-            *parents.entry(text(span, "ParentSpanId")).or_default() += 1;
-        }
-        for call in calls {
-            let children = parents.get(text(call, "SpanId")).copied().unwrap_or(0);
-            assert_eq!(children, 1, "server spans below {call}");
-        }
     }
 
     fn check_views(&self, sent: &[Sent]) {
