@@ -125,8 +125,22 @@ fn tools_beyond_the_cap_are_summed() {
     }
     let lines = histograms(&points);
     assert!(lines.len() <= MAX_POINTS + 2, "{}", lines.len());
+    let summed = format!("{}=true", names::OTEL_METRIC_OVERFLOW);
+    assert!(lines.iter().any(|(line, _)| line.contains(&summed)));
     let calls: u64 = lines.iter().map(|(_, count)| count).sum();
     assert_eq!(calls, MAX_POINTS as u64 + 50);
+}
+
+#[test]
+fn the_table_of_names_says_the_caps_as_they_are() {
+    for (name, cap) in [
+        (names::OVERFLOW, MAX_TENANTS),
+        (names::OTEL_METRIC_OVERFLOW, MAX_POINTS),
+    ] {
+        let mut rows = names::ATTRIBUTES.iter();
+        let row = rows.find(|row| row.name == name).unwrap();
+        assert!(row.when.contains(&format!(" {cap} ")), "{}", row.when);
+    }
 }
 
 #[test]
