@@ -111,6 +111,8 @@ pub struct Counters {
     pub calls_seen: AtomicU64,
     /// Calls whose span the collector acknowledged.
     pub calls_exported: AtomicU64,
+    /// Calls that another one had to make room for.
+    pub evicted: AtomicU64,
     /// Answers to no open call: late, repeated or foreign.
     pub late_answers: AtomicU64,
     /// Request bodies we could not read at all (`Content-Encoding`), so no call was opened.
@@ -204,6 +206,10 @@ pub const SUMS: &[Sum] = &[
     Sum {
         metric: names::CALLS_EXPORTED,
         field: |c| &c.calls_exported,
+    },
+    Sum {
+        metric: names::CALLS_EVICTED,
+        field: |c| &c.evicted,
     },
     Sum {
         metric: names::MESSAGES,

@@ -153,6 +153,7 @@ pub fn summary(counters: &Counters) {
         dropped_switched_off = dropped(DropReason::SwitchedOff),
         messages = Counters::get(&counters.messages),
         malformed = Counters::get(&counters.malformed),
+        evicted = Counters::get(&counters.evicted),
         late_answers = Counters::get(&counters.late_answers),
         undelivered = Counters::get(&counters.undelivered),
         clients_refused = Refusal::ALL

@@ -205,6 +205,9 @@ impl Hop {
         Counters::add(&self.counters().calls_seen, 1);
         let ended = lock(&self.calls).open(key.clone(), call);
         for (call, outcome) in ended {
+            if outcome == Outcome::Evicted {
+                Counters::add(&self.counters().evicted, 1);
+            }
             self.end(call, outcome, 0, now);
         }
         Some(Opened {

@@ -31,7 +31,7 @@ attributes! {
         "always; on sums where all hops have one tenant that is fixed";
     TENANT_SOURCE = "toolspan.tenant.source": Text, Ours, [Span], "always: where the tenant was found";
     PARENT_SOURCE = "toolspan.parent.source": Text, Ours, [Span], "always: where the parent was found";
-    OUTCOME = "toolspan.outcome": Text, Ours, [Span], "always: how the call ended";
+    OUTCOME = "toolspan.outcome": Text, Ours, [Span, Operation], "always: how the call ended";
     GEN_AI_OPERATION_NAME = "gen_ai.operation.name": Text, Mcp, [Span, Operation],
         "`execute_tool`, on `tools/call` only";
     MCP_METHOD_NAME = "mcp.method.name": Text, Mcp, [Span, Operation],
@@ -108,6 +108,8 @@ metrics! {
     CALLS_SEEN = "toolspan.calls.seen": Sum, "{call}", Ours, None, "Requests seen";
     CALLS_EXPORTED = "toolspan.calls.exported": Sum, "{call}", Ours, None,
         "Calls whose span the collector acknowledged";
+    CALLS_EVICTED = "toolspan.calls.evicted": Sum, "{call}", Ours, None,
+        "Calls that were ended because there was no room to wait for their answer, or because their id was used again";
     CALLS_DROPPED = "toolspan.calls.dropped": Sum, "{call}", Ours, Some(REASON),
         "Calls whose span was not stored, by reason";
     INJECTION_SKIPPED = "toolspan.not_injected": Sum, "{request}", Ours, Some(REASON),

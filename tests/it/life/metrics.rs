@@ -79,6 +79,7 @@ fn assert_same(samples: &Samples, summary: &Summary) {
         ("toolspan_messages_malformed_total", "malformed"),
         ("toolspan_messages_unreadable_total", "unreadable"),
         ("toolspan_answers_late_total", "late_answers"),
+        ("toolspan_calls_evicted_total", "evicted"),
     ] {
         let value = samples.get(series).copied();
         assert_eq!(value, Some(summary.count(field) as f64), "{series}");

@@ -230,7 +230,9 @@ fn every_end_that_is_ours_has_its_word_over_http() {
     let proxy = start(&upstream.url(""), &receiver, &limits);
     let _first = hold(&proxy, Era::Legacy, "oldest");
     let _second = hold(&proxy, Era::Modern, "last");
-    proxy.stop().assert_conserved();
+    let summary = proxy.stop();
+    summary.assert_conserved();
+    assert_eq!(summary.count("evicted"), 1);
     let expected = [
         ended("refused", ("unreachable", "unreachable")),
         ended("oldest", ("evicted", "evicted")),

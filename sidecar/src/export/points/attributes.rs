@@ -1,5 +1,5 @@
 //! Takes a record and the side its point stands for. Gives the attributes of the point.
-//! The list is that of the conventions, plus the tenant.
+//! The list is that of the conventions, plus the tenant and the outcome.
 //! Never holds a method outside the protocol's list, an argument, a URI or a session's id.
 
 use std::borrow::Cow;
@@ -27,6 +27,7 @@ pub(super) fn of_call(
         let name = names::EXECUTE_TOOL;
         out.push(KeyValue::new(names::GEN_AI_OPERATION_NAME, name));
     }
+    out.push(KeyValue::new(names::OUTCOME, record.outcome.as_str()));
     match &record.target {
         Some(Target::Tool(name)) => out.push(named(names::GEN_AI_TOOL_NAME, name)),
         Some(Target::Prompt(name)) => out.push(named(names::GEN_AI_PROMPT_NAME, name)),

@@ -49,7 +49,7 @@ fn a_call_is_one_point_of_its_side_with_the_conventions_attributes() {
     let expected = "mcp.server.operation.duration: gen_ai.operation.name=execute_tool \
         gen_ai.tool.name=add mcp.method.name=tools/call mcp.protocol.version=2025-06-18 \
         network.protocol.name=http network.protocol.version=1.1 network.transport=tcp \
-        tenant.id=acme";
+        tenant.id=acme toolspan.outcome=ok";
     assert_eq!(histograms(&points), [(expected.to_owned(), 2)]);
 }
 

@@ -51,6 +51,7 @@ struct Model {
     ended: HashMap<u64, Outcome>,
     dropped: u64,
     late: u64,
+    evicted: u64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -65,6 +66,9 @@ impl Model {
     fn end(&mut self, outcome: Outcome, which: impl Fn(&Known) -> bool) -> usize {
         let (gone, stay): (Vec<_>, Vec<_>) = self.open.iter().partition(|known| which(known));
         self.open = stay;
+        if outcome == Outcome::Evicted {
+            self.evicted += gone.len() as u64;
+        }
         for known in &gone {
             self.tell(known.span, outcome);
         }
@@ -315,6 +319,7 @@ proptest! {
         let counters = hop.counters();
         prop_assert_eq!(counters.dropped(DropReason::SwitchedOff), model.dropped);
         prop_assert_eq!(Counters::get(&counters.late_answers), model.late);
+        prop_assert_eq!(Counters::get(&counters.evicted), model.evicted);
         let seen = Counters::get(&counters.calls_seen);
         prop_assert_eq!(seen, records.len() as u64 + model.dropped);
     }
