@@ -4,11 +4,13 @@
 //! The grammar is RFC 8259 to the letter, UTF-8 included: what passes here is what a strict parser accepts,
 //! so a splice never goes into something a receiver reads differently.
 
+mod kept;
 mod lexeme;
 mod nesting;
 
-use super::grammar::{self, Node};
-use super::message::{Field, Message, Part, Shape, Slot};
+use super::grammar::Node;
+use super::message::{Message, Shape, Slot};
+use kept::{Kept, Key};
 use lexeme::{Number, plain_run, utf8_lead};
 use nesting::Nesting;
 
@@ -16,16 +18,6 @@ use nesting::Nesting;
 const MAX_DEPTH: u32 = 1 << 20;
 /// Containers below this depth are never of interest (batch, message, params, _meta, clientInfo).
 const TRACKED: usize = 6;
-/// Elements of a batch that are told apart.
-const MAX_PARTS: usize = 1024;
-/// What is kept of all fields of all messages of one value; past it fields are cut.
-const MAX_KEPT: usize = 4 << 20;
-/// A key of interest, each character as an escape of six.
-const KEY_BUFFER: usize = grammar::MAX_KEY * 6;
-/// Room for the fields and for the key of an ordinary message: made at once, it does not grow byte by byte.
-const USUAL_KEPT: usize = 256;
-const USUAL_KEY: usize = 64;
-
 /// The bytes are no JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON at byte {at}")]
@@ -82,14 +74,9 @@ pub struct Scanner {
     /// What the value that comes next is.
     next: (Node, Option<Slot>),
     in_key: bool,
-    key: Vec<u8>,
-    key_cut: bool,
-    key_escaped: bool,
-    keeping: Option<Slot>,
-    parts: Vec<Part>,
-    arena: Vec<u8>,
+    key: Key,
+    kept: Kept,
     batch: bool,
-    overflow: bool,
 }
 
 impl Default for Scanner {
@@ -108,14 +95,9 @@ impl Scanner {
             levels: [Level::default(); TRACKED],
             next: (Node::Root, None),
             in_key: false,
-            key: Vec::new(),
-            key_cut: false,
-            key_escaped: false,
-            keeping: None,
-            parts: Vec::new(),
-            arena: Vec::new(),
+            key: Key::default(),
+            kept: Kept::default(),
             batch: false,
-            overflow: false,
         }
     }
 
@@ -126,12 +108,8 @@ impl Scanner {
         self.nesting.reset();
         self.next = (Node::Root, None);
         self.in_key = false;
-        self.keeping = None;
-        self.parts.clear();
-        self.arena.clear();
-        self.arena.shrink_to(64 * 1024);
+        self.kept.reset();
         self.batch = false;
-        self.overflow = false;
     }
 
     /// Bytes fed since the last reset.
@@ -143,11 +121,7 @@ impl Scanner {
     /// The message so far is an answer, so it will not be touched.
     #[must_use]
     pub fn is_answer(&self) -> bool {
-        !self.batch
-            && self.parts.first().is_some_and(|part| {
-                let is = |slot: Slot| part.fields[slot as usize].shape != Shape::Absent;
-                (is(Slot::Result) || is(Slot::Error)) && !is(Slot::Method)
-            })
+        !self.batch && self.kept.is_answer()
     }
 
     /// The top-level value is an array.
@@ -159,15 +133,12 @@ impl Scanner {
     /// The batch has more messages than are told apart.
     #[must_use]
     pub fn overflowed(&self) -> bool {
-        self.overflow
+        self.kept.overflowed()
     }
 
     /// The messages of a value that has ended.
     pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        self.parts.iter().map(|part| Message {
-            part,
-            arena: &self.arena,
-        })
+        self.kept.messages()
     }
 
     /// Ends the value.
@@ -290,7 +261,7 @@ impl Scanner {
 
     fn literal(&mut self, shape: Shape, rest: &'static [u8]) -> Option<()> {
         self.begin(shape);
-        self.keeping = None;
+        self.kept.stop();
         self.state = State::Literal(rest);
         Some(())
     }
@@ -308,10 +279,9 @@ impl Scanner {
             b'"' => {
                 self.fill();
                 self.in_key = true;
-                self.key.clear();
                 // Keys of objects nobody looks into are not kept.
-                self.key_cut = self.level().is_none_or(|level| level.node == Node::Other);
-                self.key_escaped = false;
+                let ignored = self.level().is_none_or(|level| level.node == Node::Other);
+                self.key.begin(ignored);
                 self.state = State::Text;
                 Some(())
             }
@@ -378,7 +348,7 @@ impl Scanner {
         match byte {
             b'\\' => {
                 self.keep(&[byte]);
-                self.key_escaped = true;
+                self.key.escape();
                 self.state = State::Escape;
             }
             0x80.. => {
@@ -393,58 +363,22 @@ impl Scanner {
 
     /// A key ends with these bytes; most keys are only these.
     fn end_key(&mut self, last: &[u8]) {
-        if !self.key.is_empty() {
-            self.keep(last);
-        }
+        self.key.end(last);
         self.state = State::Colon;
-        self.next = (Node::Other, None);
-        let Some(level) = self.level() else { return };
-        if self.key_cut || level.node == Node::Other {
-            return;
-        }
-        self.next = if self.key.is_empty() {
-            grammar::child(level.node, last)
-        } else if self.key_escaped {
-            grammar::child(level.node, super::text::unescape(&self.key).as_bytes())
-        } else {
-            grammar::child(level.node, &self.key)
+        self.next = match self.level() {
+            Some(level) if level.node != Node::Other => self.key.child(level.node, last),
+            _ => (Node::Other, None),
         };
     }
 
     /// A value begins at the current byte: its field starts anew, because the last of duplicate keys counts.
     fn begin(&mut self, shape: Shape) {
         self.fill();
-        self.keeping = None;
-        let Some(slot) = self.next.1 else { return };
-        let start = self.at;
-        if let Some(part) = self.parts.last_mut() {
-            // A key that is repeated without end must not fill the arena: its old bytes go if they stand last.
-            let (old, len) = part.fields[slot as usize].kept;
-            if len > 0 && old as usize + len as usize == self.arena.len() {
-                self.arena.truncate(old as usize);
-            }
-            let kept = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
-            if part.fields[slot as usize].shape != Shape::Absent {
-                for below in grammar::below(slot) {
-                    part.fields[*below as usize] = Field::default();
-                }
-            }
-            part.fields[slot as usize] = Field {
-                shape,
-                start,
-                end: start,
-                kept: (kept, 0),
-                cut: false,
-            };
-            self.keeping = Some(slot);
-        }
+        self.kept.begin(self.next.1, shape, self.at);
     }
 
     fn end_value(&mut self, end: u64) {
-        if let (Some(slot), Some(part)) = (self.next.1.take(), self.parts.last_mut()) {
-            part.fields[slot as usize].end = end;
-        }
-        self.keeping = None;
+        self.kept.end(self.next.1.take(), end);
         self.state = if self.nesting.depth() == 0 {
             State::Done
         } else {
@@ -459,14 +393,14 @@ impl Scanner {
         } else {
             Shape::Array
         });
-        self.keeping = None;
+        self.kept.stop();
         let (node, slot) = self.next;
         let message = object && node == Node::Root;
         if message {
-            self.begin_part();
+            self.kept.begin_part(self.at);
         }
         let root_array = !object && self.nesting.depth() == 0;
-        let overflow = self.overflow;
+        let overflow = self.kept.overflowed();
         self.nesting.push(object);
         if let Some(level) = self.level_mut() {
             *level = Level {
@@ -496,38 +430,22 @@ impl Scanner {
         let level = self.level().copied().unwrap_or_default();
         self.nesting.pop();
         let end = self.at + 1;
-        if let Some(part) = self.parts.last_mut() {
-            if level.message {
-                part.end = end;
-                part.empty = !level.filled;
-            }
-            if let Some(slot) = level.slot
-                && object
-            {
-                part.fields[slot as usize].shape = Shape::Object {
-                    empty: !level.filled,
-                };
-            }
+        if level.message {
+            self.kept.end_part(end, level.filled);
+        }
+        if let Some(slot) = level.slot
+            && object
+        {
+            self.kept.end_object(slot, level.filled);
         }
         self.next = (Node::Other, level.slot);
         self.end_value(end);
         Some(())
     }
 
-    fn begin_part(&mut self) {
-        if self.parts.len() >= MAX_PARTS {
-            self.overflow = true;
-            return;
-        }
-        self.parts.push(Part {
-            start: self.at,
-            ..Part::default()
-        });
-    }
-
     /// The next value is an element of the innermost array.
     fn expect_element(&mut self) {
-        let message = self.batch_level() && !self.overflow;
+        let message = self.batch_level() && !self.kept.overflowed();
         self.next = (if message { Node::Root } else { Node::Other }, None);
     }
 
@@ -544,35 +462,10 @@ impl Scanner {
 
     fn keep(&mut self, bytes: &[u8]) {
         if self.in_key {
-            if self.key.len() + bytes.len() > KEY_BUFFER {
-                self.key_cut = true;
-            } else if !self.key_cut {
-                if self.key.capacity() == 0 {
-                    self.key.reserve(USUAL_KEY);
-                }
-                self.key.extend_from_slice(bytes);
-            }
-            return;
+            self.key.keep(bytes);
+        } else {
+            self.kept.keep(bytes);
         }
-        let Some(slot) = self.keeping else { return };
-        let Some(field) = self
-            .parts
-            .last_mut()
-            .map(|part| &mut part.fields[slot as usize])
-        else {
-            return;
-        };
-        let left = MAX_KEPT.saturating_sub(self.arena.len());
-        let room = grammar::keep(slot)
-            .saturating_sub(field.kept.1 as usize)
-            .min(left);
-        let taken = bytes.get(..room.min(bytes.len())).unwrap_or(&[]);
-        field.cut |= taken.len() < bytes.len();
-        field.kept.1 += u32::try_from(taken.len()).unwrap_or(0);
-        if self.arena.capacity() == 0 {
-            self.arena.reserve(USUAL_KEPT);
-        }
-        self.arena.extend_from_slice(taken);
     }
 
     fn level(&self) -> Option<&Level> {

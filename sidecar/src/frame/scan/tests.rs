@@ -190,9 +190,9 @@ fn a_key_repeated_without_end_takes_no_memory() {
     scanner.feed(br#""id":7,"method":"m"}"#).unwrap();
     scanner.finish().unwrap();
     assert!(
-        scanner.arena.capacity() < 4096,
+        scanner.kept.arena.capacity() < 4096,
         "{}",
-        scanner.arena.capacity()
+        scanner.kept.arena.capacity()
     );
     let message = scanner.messages().next().unwrap();
     assert_eq!(message.id(), Some(Id::Number("7".into())));
