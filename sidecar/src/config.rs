@@ -14,7 +14,6 @@ use crate::tap::http::Bounds;
 use crate::tenant::TenantRule;
 
 mod ends;
-mod kubernetes;
 mod layer;
 mod options;
 mod otlp;
@@ -136,7 +135,7 @@ impl Settings {
         let mut warnings = standard.warnings;
         let hops = match mode {
             Mode::Stdio => Vec::new(),
-            Mode::Http | Mode::Check => hops(&layers, &mut warnings)?,
+            Mode::Http | Mode::Check => hops(&layers, top.switch("allow_public"))?,
         };
         if mode == Mode::Http && hops.is_empty() {
             return Err(ConfigError::Hops(
@@ -144,12 +143,8 @@ impl Settings {
                     .to_owned(),
             ));
         }
-        warnings.extend(hops.iter().flat_map(tenants::warnings));
-        let mut of_stdio = Vec::new();
-        let stdio = common(top, top, None, &mut of_stdio)?;
-        if mode == Mode::Stdio {
-            warnings.append(&mut of_stdio);
-        }
+        warnings.extend(hops.iter().filter_map(tenants::warning));
+        let stdio = common(top, None)?;
         telemetry.process_tenant = one_tenant(&hops, &stdio, mode);
         Ok(Self {
             disabled: is_disabled(sources.env),
@@ -190,14 +185,9 @@ pub fn is_disabled(env: Env<'_>) -> bool {
     env("TOOLSPAN_DISABLED").is_some_and(|text| matches!(text.as_str(), "1" | "true"))
 }
 
-fn common(
-    values: Values<'_>,
-    top: Values<'_>,
-    service_name: Option<Arc<str>>,
-    warnings: &mut Vec<String>,
-) -> Result<HopCommon, ConfigError> {
+fn common(values: Values<'_>, service_name: Option<Arc<str>>) -> Result<HopCommon, ConfigError> {
     Ok(HopCommon {
-        tenant: values.tenant_rule(top, warnings)?,
+        tenant: values.tenant_rule()?,
         side: values.side()?,
         span_pair: values.switch("span_pair"),
         inject: values.switch("inject"),
@@ -225,11 +215,10 @@ fn log(values: Values<'_>) -> Result<LogSettings, ConfigError> {
     })
 }
 
-fn hops(layers: &Layers, warnings: &mut Vec<String>) -> Result<Vec<HopSettings>, ConfigError> {
-    let top = Values(&layers.top);
+fn hops(layers: &Layers, allow_public: bool) -> Result<Vec<HopSettings>, ConfigError> {
     let mut hops: Vec<HopSettings> = Vec::with_capacity(layers.hops.len());
     for (index, layer) in layers.hops.iter().enumerate() {
-        let hop = hop(Values(layer), top, index, warnings)?;
+        let hop = hop(Values(layer), index, allow_public)?;
         if let Some(other) = hops.iter().find(|other| collide(other, &hop)) {
             return Err(ConfigError::Hops(format!(
                 "the hops {:?} and {:?} have the same name or the same listen address",
@@ -245,12 +234,7 @@ fn collide(one: &HopSettings, other: &HopSettings) -> bool {
     one.name == other.name || (one.listen == other.listen && !one.listen.is_any_port())
 }
 
-fn hop(
-    values: Values<'_>,
-    top: Values<'_>,
-    index: usize,
-    warnings: &mut Vec<String>,
-) -> Result<HopSettings, ConfigError> {
+fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettings, ConfigError> {
     let name = values.text("name").map(|(name, _)| name);
     let missing = |what: &str| {
         let which = name
@@ -259,7 +243,7 @@ fn hop(
         ConfigError::Hops(format!("hop {which}: {what} is missing"))
     };
     let listen = values
-        .address("listen", top.switch("allow_public"))?
+        .address("listen", allow_public)?
         .ok_or_else(|| missing("listen (--listen)"))?;
     let server =
         server(values)?.ok_or_else(|| missing("upstream (--upstream) or command (-- COMMAND)"))?;
@@ -272,7 +256,7 @@ fn hop(
         listen,
         tls: values.server_files()?,
         server,
-        common: common(values, top, service, warnings)?,
+        common: common(values, service)?,
         port_file: values.path("port_file"),
     })
 }

@@ -28,6 +28,7 @@ use crate::trace::context::Carriers;
 use crate::trace::{Carrier, Decision, decide, plan};
 
 pub use calls::{Calls, Direction, Key, OpenCall, Scope};
+pub(crate) use ending::creates_task;
 pub use peers::Peers;
 pub use sessions::Sessions;
 

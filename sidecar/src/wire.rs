@@ -7,7 +7,6 @@ mod dial;
 mod listen;
 mod network;
 mod stream;
-mod subject;
 pub mod tls;
 
 pub use address::{Address, Endpoint, unix_path};
@@ -15,4 +14,3 @@ pub use dial::{Alpn, DialError, Dialed, Dialer, HttpChoice};
 pub use listen::Listener;
 pub use network::Network;
 pub use stream::{Fingerprint, Socket, Stream};
-pub use subject::SubjectNames;

@@ -31,12 +31,15 @@ pub(super) fn of_answer(message: &Message<'_>, status: Option<u16>) -> Outcome {
     }
     match message.text(Slot::ResultType).as_deref() {
         Some("input_required") => Outcome::InputRequired,
-        Some("task") => Outcome::TaskCreated,
-        _ if matches!(message.shape(Slot::ResultTask), Shape::Object { .. }) => {
-            Outcome::TaskCreated
-        }
+        _ if creates_task(message) => Outcome::TaskCreated,
         _ => Outcome::Ok,
     }
+}
+
+/// Whether a response says that its server goes on to work on a task.
+pub(crate) fn creates_task(message: &Message<'_>) -> bool {
+    message.text(Slot::ResultType).as_deref() == Some("task")
+        || matches!(message.shape(Slot::ResultTask), Shape::Object { .. })
 }
 
 /// Over pipes and sockets, and with a status of success, -32001 is the time-out of an SDK. Under a 4xx it is not: there

@@ -6,8 +6,8 @@ mod lines;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
 use super::budget::Spent;
+use crate::clock;
 use crate::tap::stdio::guard::{self, Control, Exit, Guard};
 use lines::{Line, Lines};
 
@@ -44,6 +45,20 @@ pub(super) struct Gone;
 /// A line that a child has not read yet, and what it takes of the room for all.
 type Waiting = (Bytes, Option<Arc<Spent>>);
 
+/// Whether a child is ending, and since when: because it was asked to, or by itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ending(Arc<OnceLock<Instant>>);
+
+impl Ending {
+    pub fn since(&self) -> Option<Instant> {
+        self.0.get().copied()
+    }
+
+    fn begin(&self) {
+        self.0.get_or_init(clock::instant);
+    }
+}
+
 /// Our side of a running child.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -51,6 +66,7 @@ pub(super) struct Child {
     lines: Mutex<Option<mpsc::Sender<Waiting>>>,
     /// Turns true when it is to end.
     asked: watch::Sender<bool>,
+    ending: Ending,
     /// True when nothing of it is left.
     over: watch::Receiver<bool>,
 }
@@ -80,20 +96,27 @@ impl Child {
             stdout: pipe::Receiver::from_owned_fd(child_stdout)?,
             waiting,
             to_end,
+            ending: Ending::default(),
             done,
         };
-        let lines = Mutex::new(Some(lines));
-        Ok((Self { lines, asked, over }, running))
+        let child = Self {
+            lines: Mutex::new(Some(lines)),
+            asked,
+            ending: running.ending(),
+            over,
+        };
+        Ok((child, running))
     }
 
     /// One that was never started: whatever is sent to it is gone.
     #[cfg(test)]
-    pub fn unstarted() -> Self {
+    pub fn unstarted(ending: Ending) -> Self {
         let (lines, _) = mpsc::channel(1);
         let (_, over) = watch::channel(true);
         Self {
             lines: Mutex::new(Some(lines)),
             asked: watch::Sender::new(false),
+            ending,
             over,
         }
     }
@@ -115,6 +138,7 @@ impl Child {
 
     /// Ends the input, which asks the child to end; one that does not is ended.
     pub fn end(&self) {
+        self.ending.begin();
         self.lock().take();
         self.asked.send_replace(true);
     }
@@ -144,10 +168,15 @@ pub(super) struct Running {
     stdout: pipe::Receiver,
     waiting: mpsc::Receiver<Waiting>,
     to_end: watch::Receiver<bool>,
+    ending: Ending,
     done: watch::Sender<bool>,
 }
 
 impl Running {
+    pub fn ending(&self) -> Ending {
+        self.ending.clone()
+    }
+
     /// The child's life: ends when nothing of it is left.
     pub async fn live<H: Hearer>(self, hearer: Arc<H>, max_line: usize) {
         let Self {
@@ -158,6 +187,7 @@ impl Running {
             stdout,
             mut waiting,
             mut to_end,
+            ending,
             done,
         } = self;
         tokio::select! {
@@ -177,6 +207,7 @@ impl Running {
                 std::future::pending::<()>().await;
             } => {}
         }
+        ending.begin();
         waiting.close();
         // The guard ends whatever goes on without an output.
         drop(control);

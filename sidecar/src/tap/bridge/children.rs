@@ -116,8 +116,9 @@ impl Bridge {
         let connection = Arc::new(make(child, number));
         places.connections.insert(number, Arc::clone(&connection));
         let max_line = self.rules().settings.max_message_bytes;
+        let place = self.room.take(running.ending());
         let life = running.live(Arc::clone(&connection), max_line);
-        let (place, (held, over)) = (self.room.take(), oneshot::channel::<()>());
+        let (held, over) = oneshot::channel::<()>();
         places.lives.spawn(async move {
             life.await;
             // A connection that is gone has let go of its place, too.
@@ -150,7 +151,8 @@ impl Bridge {
 
     fn run<H: Hearer>(&self, places: &mut Places, running: child::Running, hearer: Arc<H>) {
         let max_line = self.rules().settings.max_message_bytes;
-        let (life, place) = (running.live(hearer, max_line), self.room.take());
+        let place = self.room.take(running.ending());
+        let life = running.live(hearer, max_line);
         places.lives.spawn(async move {
             life.await;
             drop(place);

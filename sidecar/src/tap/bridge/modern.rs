@@ -54,6 +54,8 @@ struct State {
     /// Requests that it was chosen for, until their clients have their answers.
     users: usize,
     used: Instant,
+    /// It has answered with a task, which it works on between two requests.
+    has_task: bool,
     /// Its command is another by now: it ends when nobody uses it any more.
     outdated: bool,
     /// We asked it to end.
@@ -129,6 +131,7 @@ impl Shared {
                 last: 0,
                 users: 0,
                 used: clock::instant(),
+                has_task: false,
                 outdated: false,
                 asked: false,
                 ended: None,

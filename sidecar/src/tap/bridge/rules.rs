@@ -53,6 +53,31 @@ impl Rules {
         }
     }
 
+    /// Some rules, for tests that need any.
+    #[cfg(test)]
+    pub fn of_any() -> Self {
+        let settings = BridgeSettings {
+            command: vec!["server".into()],
+            mcp_path: "/mcp".to_owned(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            max_sessions: 1,
+            max_message_bytes: 1,
+            max_held_bytes: 1,
+            max_replay_bytes: 1,
+        };
+        let limits = Limits {
+            max_open_calls: 1,
+            long_call_after: Duration::MAX,
+            session_idle: None,
+            connect_timeout: Duration::ZERO,
+            max_connections: 1,
+            bounds: crate::tap::http::Bounds::default(),
+        };
+        let any = Address::Tcp(([127, 0, 0, 1], 0).into());
+        Self::new(None, settings, Arc::default(), &limits, &any)
+    }
+
     /// The program, as messages name it.
     pub(super) fn command(&self) -> String {
         program(&self.settings.command)

@@ -1,38 +1,74 @@
 //! Takes children that start and are gone. Gives a place to what needs one, also that of a child that nobody uses.
 //! Never takes a child for gone while anything of it is left, and never ends one that is of use to anybody.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tracing::debug;
 
 use super::NoChild;
 use crate::clock;
+use crate::tap::bridge::child::Ending;
 use crate::tap::bridge::{Bridge, lock};
 
-/// How long a request may wait for the place of a child that is ending: no child takes longer.
+/// How long a request may wait for the place of a child that is ending: one that takes longer may never be gone.
 const ENDING: Duration = Duration::from_secs(10);
+/// How often a request that waits looks whether what it waits for still comes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The places of all children, those that are ending included.
 #[derive(Debug, Default)]
 pub(in crate::tap::bridge) struct Room {
-    taken: AtomicUsize,
+    state: Mutex<State>,
     freed: Notify,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    taken: HashMap<u64, Ending>,
+    last: u64,
+    /// Requests that need a place, and found none.
+    waiting: usize,
+}
+
 /// Held as long as anything of a child is left.
-pub(super) struct Place(Arc<Room>);
+pub(super) struct Place {
+    room: Arc<Room>,
+    number: u64,
+}
+
+/// Held as long as a request needs a place.
+struct Waiting<'a>(&'a Room);
 
 impl Room {
     pub(super) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Acquire)
+        lock(&self.state).taken.len()
     }
 
-    pub(super) fn take(self: &Arc<Self>) -> Place {
-        self.taken.fetch_add(1, Ordering::AcqRel);
-        Place(Arc::clone(self))
+    pub(super) fn take(self: &Arc<Self>, ending: Ending) -> Place {
+        let mut state = lock(&self.state);
+        state.last += 1;
+        let number = state.last;
+        state.taken.insert(number, ending);
+        let room = Arc::clone(self);
+        Place { room, number }
+    }
+
+    fn wait(&self) -> Waiting<'_> {
+        lock(&self.state).waiting += 1;
+        Waiting(self)
+    }
+
+    /// How many places will be free soon, and how many requests need one.
+    fn coming(&self, now: Instant) -> (usize, usize) {
+        let state = lock(&self.state);
+        let soon = |ending: &&Ending| {
+            let since = ending.since();
+            since.is_some_and(|since| now.saturating_duration_since(since) < ENDING)
+        };
+        (state.taken.values().filter(soon).count(), state.waiting)
     }
 }
 
@@ -44,46 +80,50 @@ impl Bridge {
         start: impl Fn() -> Result<T, NoChild>,
     ) -> Result<T, NoChild> {
         let started = async {
+            let mut waiting = None;
             loop {
                 let mut freed = std::pin::pin!(self.room.freed.notified());
                 // From now on no word of a free place is missed.
                 freed.as_mut().enable();
-                match start() {
-                    Err(NoChild::Full { .. }) if self.is_one_ending() || self.end_idlest() => {
-                        freed.await;
-                    }
+                let full = match start() {
+                    Err(full @ NoChild::Full { .. }) => full,
                     started => return started,
+                };
+                waiting.get_or_insert_with(|| self.room.wait());
+                if !self.make_room(clock::instant()) {
+                    return Err(full);
                 }
+                // Where time is over, what was to end has not, and another child may give way.
+                let _ = tokio::time::timeout(LOOK, freed).await;
             }
         };
         let started = tokio::time::timeout(ENDING, started).await;
         started.unwrap_or_else(|_| start())
     }
 
-    /// Whether a place will be free soon: not all children are somebody's.
-    fn is_one_ending(&self) -> bool {
-        let places = lock(&self.places);
-        let sessions = places.sessions.values();
-        let shared = places.callers.values().chain(&places.retired);
-        let owned = places.connections.len()
-            + sessions.filter(|session| session.ended().is_none()).count()
-            + shared.filter(|shared| !shared.is_ending()).count();
-        self.room.taken() > owned
+    /// Ends idle children until each request that waits gets a place soon, as far as there are any. False when none will
+    /// be free soon.
+    fn make_room(&self, now: Instant) -> bool {
+        loop {
+            let (coming, waiting) = self.room.coming(now);
+            if coming >= waiting || !self.end_idlest(now) {
+                return coming > 0;
+            }
+        }
     }
 
-    /// Ends the shared child that nobody has used for longest. False when each is in use.
-    fn end_idlest(&self) -> bool {
+    /// Ends the shared child that nobody has used for longest. False when each is of use.
+    fn end_idlest(&self, now: Instant) -> bool {
         let shared: Vec<_> = lock(&self.places).callers.values().cloned().collect();
-        let idle = || {
+        let idlest = || {
             let idle = shared
                 .iter()
-                .filter_map(|shared| Some((shared.idle_since()?, shared)));
+                .filter_map(|shared| Some((shared.idle_since(now)?, shared)));
             idle.min_by_key(|(since, _)| *since)
         };
-        while let Some((since, idlest)) = idle() {
-            let now = clock::instant();
+        while let Some((_, idlest)) = idlest() {
             // Somebody may have come for it in between.
-            if idlest.end_if_idle(now, now.saturating_duration_since(since)) {
+            if idlest.give_way(now) {
                 debug!("the command that was idle for longest gives way");
                 return true;
             }
@@ -94,7 +134,16 @@ impl Bridge {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
-        self.0.freed.notify_waiters();
+        lock(&self.room.state).taken.remove(&self.number);
+        self.room.freed.notify_waiters();
     }
 }
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).waiting -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crate::counters::Counters;
 use crate::frame::line::Edit;
 use crate::frame::{Message, Slot};
 use crate::record::Outcome;
+use crate::session::creates_task;
 use crate::tap::bridge::Bridge;
 use crate::tap::bridge::answer::{
     HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, MISSING_CAPABILITY,
@@ -96,6 +97,7 @@ impl Shared {
                     return None;
                 };
                 state.used = clock::instant();
+                state.has_task |= creates_task(message);
                 if open.lists_tools {
                     state.mirrors.learn(line);
                 }

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use super::{Shared, State};
 use crate::clock;
 
+/// Without a request for so long, a child may give way: a client that is at work pauses for less.
+const UNUSED: Duration = Duration::from_secs(30);
+
 /// A caller's child, chosen for a request: as long as this is there, the child is not ended for want of requests.
 #[derive(Debug)]
 pub(in crate::tap::bridge) struct InUse(Arc<Shared>);
@@ -45,19 +48,31 @@ impl Shared {
         Some(InUse(Arc::clone(self)))
     }
 
+    #[cfg(test)]
     pub fn is_ending(&self) -> bool {
         self.lock().is_ending()
     }
 
-    /// Since when nobody has used the child; none while somebody does, and once it is to end.
-    pub fn idle_since(&self) -> Option<Instant> {
-        let state = self.lock();
-        (state.may_end() && !state.is_ending()).then_some(state.used)
+    #[cfg(test)]
+    pub fn used_at(&self, at: Instant) {
+        self.lock().used = at;
     }
 
-    /// Ends the child if nobody has used it for so long, and says whether.
-    pub fn end_if_idle(self: &Arc<Self>, now: Instant, limit: Duration) -> bool {
-        self.end_if(|state| now.saturating_duration_since(state.used) >= limit)
+    /// Since when nobody has used the child; none when it is of use, and once it is to end.
+    pub fn idle_since(&self, now: Instant) -> Option<Instant> {
+        let state = self.lock();
+        let idle = state.may_give_way(now) && state.may_end() && !state.is_ending();
+        idle.then_some(state.used)
+    }
+
+    /// Ends the child in favour of another if it is of no use, and says whether.
+    pub fn give_way(self: &Arc<Self>, now: Instant) -> bool {
+        self.end_if(|state| state.may_give_way(now))
+    }
+
+    /// Ends the child if nobody has used it for so long.
+    pub fn end_if_idle(self: &Arc<Self>, now: Instant, limit: Duration) {
+        self.end_if(|state| state.is_unused(now, limit));
     }
 
     /// The command is another by now: what has begun goes on, and then the child ends.
@@ -91,6 +106,15 @@ impl Shared {
 impl State {
     fn is_ending(&self) -> bool {
         self.asked || self.ended.is_some()
+    }
+
+    fn is_unused(&self, now: Instant, limit: Duration) -> bool {
+        now.saturating_duration_since(self.used) >= limit
+    }
+
+    /// Nobody will miss it soon. A task is missed as long as it may be asked for, which only the idle limit ends.
+    fn may_give_way(&self, now: Instant) -> bool {
+        !self.has_task && self.is_unused(now, UNUSED)
     }
 
     fn may_end(&self) -> bool {

@@ -1,35 +1,18 @@
 use super::*;
-use crate::config::BridgeSettings;
 use crate::counters::Counters;
 use crate::tap::bridge::caller::Caller;
-use crate::tap::bridge::child::Child;
+use crate::tap::bridge::child::{Child, Ending};
 use crate::tap::bridge::{Bridge, Rules};
-use crate::wire::Address;
 
 fn a_child() -> (Arc<Bridge>, Arc<Shared>) {
-    let settings = BridgeSettings {
-        command: vec!["server".into()],
-        mcp_path: "/mcp".to_owned(),
-        allowed_hosts: Vec::new(),
-        allowed_origins: Vec::new(),
-        max_sessions: 1,
-        max_message_bytes: 1,
-        max_held_bytes: 1,
-        max_replay_bytes: 1,
-    };
-    let limits = crate::config::Limits {
-        max_open_calls: 1,
-        long_call_after: Duration::MAX,
-        session_idle: None,
-        connect_timeout: Duration::ZERO,
-        max_connections: 1,
-        bounds: crate::tap::http::Bounds::default(),
-    };
-    let any = Address::Tcp(([127, 0, 0, 1], 0).into());
-    let rules = Rules::new(None, settings, Arc::default(), &limits, &any);
-    let bridge = Bridge::start(rules, Arc::new(Counters::default()));
+    let bridge = Bridge::start(Rules::of_any(), Arc::new(Counters::default()));
     let caller = Caller::default();
-    let shared = Shared::new(&bridge, &bridge.rules(), Child::unstarted(), caller);
+    let shared = Shared::new(
+        &bridge,
+        &bridge.rules(),
+        Child::unstarted(Ending::default()),
+        caller,
+    );
     (bridge, Arc::new(shared))
 }
 
@@ -64,4 +47,23 @@ async fn an_outdated_child_ends_behind_its_last_request() {
     let (_bridge, unused) = a_child();
     unused.retire();
     assert!(unused.hold().is_none(), "nobody used it");
+}
+
+#[tokio::test]
+async fn a_child_gives_way_only_when_nobody_has_used_it_for_a_while_and_it_has_no_task() {
+    let (_bridge, shared) = a_child();
+    let now = clock::instant();
+    let later = now + 2 * UNUSED;
+    assert!(shared.idle_since(now).is_none() && !shared.give_way(now));
+    shared.lock().has_task = true;
+    assert!(shared.idle_since(later).is_none() && !shared.give_way(later));
+    shared.lock().has_task = false;
+    let in_use = shared.hold().expect("it runs");
+    assert!(shared.idle_since(later).is_none() && !shared.give_way(later));
+    drop(in_use);
+    assert!(shared.idle_since(later).is_some() && shared.give_way(later));
+    let (_bridge, with_task) = a_child();
+    with_task.lock().has_task = true;
+    with_task.end_if_idle(later, UNUSED);
+    assert!(with_task.hold().is_none(), "only the idle limit ends it");
 }
