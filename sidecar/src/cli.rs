@@ -181,7 +181,7 @@ pub struct Common {
     /// The tenant of every call
     #[arg(long, value_name = "NAME", conflicts_with = "tenant_from")]
     tenant: Option<String>,
-    /// Where each call names its tenant: header:NAME, token or baggage:KEY; given again, the first that says anything decides
+    /// Where each call names its tenant, as header:NAME; given again, the first that says anything decides. `config print` has all
     #[arg(long, value_name = "WHERE", value_delimiter = ',')]
     tenant_from: Option<Vec<String>>,
     /// For token: lines of the SHA-256 of a bearer token and its tenant

@@ -14,6 +14,7 @@ use crate::tap::http::Bounds;
 use crate::tenant::TenantRule;
 
 mod ends;
+mod kubernetes;
 mod layer;
 mod options;
 mod otlp;
@@ -135,7 +136,7 @@ impl Settings {
         let mut warnings = standard.warnings;
         let hops = match mode {
             Mode::Stdio => Vec::new(),
-            Mode::Http | Mode::Check => hops(&layers, top.switch("allow_public"))?,
+            Mode::Http | Mode::Check => hops(&layers, &mut warnings)?,
         };
         if mode == Mode::Http && hops.is_empty() {
             return Err(ConfigError::Hops(
@@ -143,8 +144,12 @@ impl Settings {
                     .to_owned(),
             ));
         }
-        warnings.extend(hops.iter().filter_map(tenants::warning));
-        let stdio = common(top, None)?;
+        warnings.extend(hops.iter().flat_map(tenants::warnings));
+        let mut of_stdio = Vec::new();
+        let stdio = common(top, top, None, &mut of_stdio)?;
+        if mode == Mode::Stdio {
+            warnings.append(&mut of_stdio);
+        }
         telemetry.process_tenant = one_tenant(&hops, &stdio, mode);
         Ok(Self {
             disabled: is_disabled(sources.env),
@@ -185,9 +190,14 @@ pub fn is_disabled(env: Env<'_>) -> bool {
     env("TOOLSPAN_DISABLED").is_some_and(|text| matches!(text.as_str(), "1" | "true"))
 }
 
-fn common(values: Values<'_>, service_name: Option<Arc<str>>) -> Result<HopCommon, ConfigError> {
+fn common(
+    values: Values<'_>,
+    top: Values<'_>,
+    service_name: Option<Arc<str>>,
+    warnings: &mut Vec<String>,
+) -> Result<HopCommon, ConfigError> {
     Ok(HopCommon {
-        tenant: values.tenant_rule()?,
+        tenant: values.tenant_rule(top, warnings)?,
         side: values.side()?,
         span_pair: values.switch("span_pair"),
         inject: values.switch("inject"),
@@ -215,10 +225,11 @@ fn log(values: Values<'_>) -> Result<LogSettings, ConfigError> {
     })
 }
 
-fn hops(layers: &Layers, allow_public: bool) -> Result<Vec<HopSettings>, ConfigError> {
+fn hops(layers: &Layers, warnings: &mut Vec<String>) -> Result<Vec<HopSettings>, ConfigError> {
+    let top = Values(&layers.top);
     let mut hops: Vec<HopSettings> = Vec::with_capacity(layers.hops.len());
     for (index, layer) in layers.hops.iter().enumerate() {
-        let hop = hop(Values(layer), index, allow_public)?;
+        let hop = hop(Values(layer), top, index, warnings)?;
         if let Some(other) = hops.iter().find(|other| collide(other, &hop)) {
             return Err(ConfigError::Hops(format!(
                 "the hops {:?} and {:?} have the same name or the same listen address",
@@ -234,7 +245,12 @@ fn collide(one: &HopSettings, other: &HopSettings) -> bool {
     one.name == other.name || (one.listen == other.listen && !one.listen.is_any_port())
 }
 
-fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettings, ConfigError> {
+fn hop(
+    values: Values<'_>,
+    top: Values<'_>,
+    index: usize,
+    warnings: &mut Vec<String>,
+) -> Result<HopSettings, ConfigError> {
     let name = values.text("name").map(|(name, _)| name);
     let missing = |what: &str| {
         let which = name
@@ -243,7 +259,7 @@ fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettin
         ConfigError::Hops(format!("hop {which}: {what} is missing"))
     };
     let listen = values
-        .address("listen", allow_public)?
+        .address("listen", top.switch("allow_public"))?
         .ok_or_else(|| missing("listen (--listen)"))?;
     let server =
         server(values)?.ok_or_else(|| missing("upstream (--upstream) or command (-- COMMAND)"))?;
@@ -256,7 +272,7 @@ fn hop(values: Values<'_>, index: usize, allow_public: bool) -> Result<HopSettin
         listen,
         tls: values.server_files()?,
         server,
-        common: common(values, service)?,
+        common: common(values, top, service, warnings)?,
         port_file: values.path("port_file"),
     })
 }

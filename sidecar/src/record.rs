@@ -87,8 +87,12 @@ pub struct CallContext {
 pub enum TenantSource {
     Fixed,
     Header,
+    /// a name in the client's certificate
+    Certificate,
     /// a bearer token whose hash is known
     Token,
+    /// the namespace or a label of our pod
+    Kubernetes,
     Baggage,
     /// nothing said, or what was said cannot be believed or is no valid name
     None,
@@ -100,7 +104,9 @@ impl TenantSource {
         match self {
             Self::Fixed => "fixed",
             Self::Header => "header",
+            Self::Certificate => "certificate",
             Self::Token => "token",
+            Self::Kubernetes => "kubernetes",
             Self::Baggage => "baggage",
             Self::None => "none",
         }

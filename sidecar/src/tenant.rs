@@ -2,6 +2,7 @@
 //! anything.
 //! Never guesses, and never believes what it cannot verify: such a call is `unknown`, and counted by reason (no I/O).
 
+mod pattern;
 mod tokens;
 
 use std::borrow::Cow;
@@ -13,8 +14,9 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
 use crate::record::{Tenant, TenantSource};
-use crate::wire::Network;
+use crate::wire::{Network, SubjectNames};
 
+pub use pattern::Pattern;
 pub use tokens::{Tokens, TokensError};
 
 /// The tenant of a call that names none.
@@ -42,6 +44,8 @@ pub struct TenantRule {
 pub enum Source {
     /// `header:NAME`, of a peer that is trusted
     Header(HeaderName),
+    /// `certificate:PATTERN`: a name in the client's certificate
+    Certificate(Pattern),
     /// `token`: the bearer token, by its hash in a file
     Token,
 }
@@ -96,6 +100,8 @@ pub struct Evidence<'a> {
     pub headers: &'a HeaderMap,
     /// None where the connection has no address: a Unix socket.
     pub peer: Option<IpAddr>,
+    /// The names in the client's certificate.
+    pub names: Option<&'a SubjectNames>,
 }
 
 /// What the sources made of it.
@@ -136,6 +142,13 @@ impl TenantRule {
         Self {
             own: Some(own),
             ..Self::default()
+        }
+    }
+
+    /// Adds a source behind those before it.
+    pub fn add(&mut self, source: Source) {
+        if self.own.is_none() {
+            self.sources.push(source);
         }
     }
 
@@ -219,6 +232,17 @@ impl Tenants {
                 let name = std::str::from_utf8(value.as_bytes());
                 let name = name.map_err(|_| UnknownTenant::Invalid)?.trim();
                 tenant(name, TenantSource::Header).map(Some)
+            }
+            Source::Certificate(pattern) => {
+                let names = evidence.names.into_iter();
+                let mut found = names.flat_map(|names| pattern.tenants(names));
+                let Some(first) = found.next() else {
+                    return Ok(None);
+                };
+                if found.any(|other| other != first) {
+                    return Err(UnknownTenant::Ambiguous);
+                }
+                tenant(&first, TenantSource::Certificate).map(Some)
             }
             Source::Token => {
                 let Some(token) = bearer(evidence.headers)? else {

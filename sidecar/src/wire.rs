@@ -7,6 +7,7 @@ mod dial;
 mod listen;
 mod network;
 mod stream;
+mod subject;
 pub mod tls;
 
 pub use address::{Address, Endpoint, unix_path};
@@ -14,3 +15,4 @@ pub use dial::{Alpn, DialError, Dialed, Dialer, HttpChoice};
 pub use listen::Listener;
 pub use network::Network;
 pub use stream::{Fingerprint, Socket, Stream};
+pub use subject::SubjectNames;

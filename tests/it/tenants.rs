@@ -9,6 +9,10 @@ use tests::hop::empty_result;
 use tests::http_client::HttpClient;
 use tests::http_peer::HttpPeer;
 use tests::otlp::{Mode, Receiver, Span};
+use tests::sidecar::{Proxy, argument};
+use tests::wire::Version;
+use tests::wire::certs::Authority;
+use tests::wire::client::Client;
 
 const CALL: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 const BAGGED: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"baggage":"tenant.id=bagged"}}}"#;
@@ -142,4 +146,88 @@ fn tokens_are_read_again_and_a_file_that_is_wrong_changes_nothing() {
     let (code, told) = Fleet::spawn(&config).refusal();
     assert_ne!(code, 0);
     assert!(!told.contains("by-mistake"), "{told}");
+}
+
+#[test]
+fn a_certificate_names_the_tenant_of_all_that_comes_over_its_connection() {
+    let (receiver, server) = (Receiver::start(Mode::Accept), server());
+    let authority = Authority::default();
+    let ours = authority.issue("ours", &["localhost"]);
+    let file = authority.file();
+    let url = receiver.grpc_url();
+    let options = [
+        ("--otlp-endpoint", url.as_str()),
+        ("--tls-cert", argument(&ours.cert)),
+        ("--tls-key", argument(&ours.key)),
+        ("--tls-client-ca", argument(&file)),
+        ("--tenant-from", "certificate:dns:{tenant}.clients.test"),
+        (
+            "--tenant-from",
+            "certificate:uri:spiffe://test/ns/{tenant}/sa/*",
+        ),
+        ("--tenant-from", "header:x-tenant"),
+    ];
+    let options: Vec<&str> = options
+        .iter()
+        .flat_map(|(flag, value)| [*flag, *value])
+        .collect();
+    let proxy = Proxy::start(&server.url(""), &options);
+    let cases = [
+        (&["acme.clients.test"][..], ("acme", "certificate")),
+        (
+            &["spiffe://test/ns/globex/sa/agent"],
+            ("globex", "certificate"),
+        ),
+        (&["a.clients.test", "b.clients.test"], ("unknown", "none")),
+        (&["gateway.test", "*.clients.test"], ("unknown", "none")),
+        (&["gateway.test"], ("by-header", "header")),
+    ];
+    for (i, (names, expected)) in cases.into_iter().enumerate() {
+        let identity = authority.issue(&format!("client-{i}"), names);
+        let tls = authority.client(Version::Two, Some(&identity));
+        let client = Client::connect(proxy.listens_at(), Version::Two, Some(tls));
+        let mut client = client.expect("it is let in");
+        let headers = [("x-tenant", if i == 3 { "" } else { "by-header" })];
+        let body = std::str::from_utf8(CALL).expect("text");
+        for made in 1..=2 {
+            client.post("/mcp", &headers, body).expect("an answer");
+            let spans = receiver.wait_for_calls(2 * i + made);
+            assert_eq!(spans.last().map(tenant), Some(expected), "{names:?}");
+        }
+    }
+    assert_eq!(proxy.stop().count("tenant_unknown"), 4);
+}
+
+#[test]
+fn a_pod_has_its_namespace_or_label_for_calls_that_name_no_tenant() {
+    let (receiver, server) = (Receiver::start(Mode::Accept), server());
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let file = folder.path().join("labels");
+    write(&file, "app=\"shop\"\nexample.com/team=\"blue\"\n");
+    let variables = [
+        ("POD_NAMESPACE", "prod"),
+        ("TOOLSPAN_KUBERNETES_LABELS_FILE", argument(&file)),
+    ];
+    let url = receiver.grpc_url();
+    let unknown = "kubernetes:label:none,header:x-tenant,kubernetes:namespace";
+    let cases = [
+        (
+            "header:x-tenant,kubernetes:label:example.com/team",
+            "blue",
+            false,
+        ),
+        (unknown, "prod", true),
+    ];
+    for (i, (list, own, warns)) in cases.into_iter().enumerate() {
+        let options = ["--otlp-endpoint", &url, "--tenant-from", list];
+        let proxy = Proxy::start_with(&server.url(""), &options, &variables);
+        let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+        let calls: [Case<'_>; 2] = [
+            (&[], BAGGED, (own, "kubernetes")),
+            (&[("x-tenant", "acme")], CALL, ("acme", "header")),
+        ];
+        check(&receiver, &mut client, &calls);
+        let (_, log) = proxy.stop_and_keep_log();
+        assert_eq!(log.text().contains("has no label none"), warns, "case {i}");
+    }
 }

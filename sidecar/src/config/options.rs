@@ -94,7 +94,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         default: None,
         env: Some("TOOLSPAN_TENANT_FROM"),
         flag: Some("--tenant-from"),
-        doc: "Where each call names its tenant, or a list of such places: \"header:NAME\" (of `trusted_proxies`; without them of this machine), \"token\" (`tokens_file`), and last \"baggage:KEY\". The first that says anything decides; what cannot be believed, or is not said, is \"unknown\".",
+        doc: "Where each call names its tenant, or a list of such places: \"certificate:dns:{tenant}.example.com\" or \"certificate:uri:...\" (a name in the client's), \"token\" (`tokens_file`), \"header:NAME\" (of `trusted_proxies`; without them of this machine), \"kubernetes:namespace\", \"kubernetes:label:KEY\", and last \"baggage:KEY\". The first that says anything decides; what cannot be believed, or is not said, is \"unknown\".",
     },
     Opt {
         key: "tokens_file",
@@ -104,6 +104,24 @@ pub(crate) const OPTIONS: &[Opt] = &[
         env: Some("TOOLSPAN_TOKENS_FILE"),
         flag: Some("--tokens-file"),
         doc: "Lines of the SHA-256 of a bearer token, in hexadecimal digits, and its tenant. Read again on SIGHUP.",
+    },
+    Opt {
+        key: "kubernetes_namespace",
+        kind: Kind::Text,
+        scope: Scope::Process,
+        default: None,
+        env: Some("POD_NAMESPACE"),
+        flag: None,
+        doc: "The namespace of our pod, for `tenant_from`. Without one: that of its service account.",
+    },
+    Opt {
+        key: "kubernetes_labels_file",
+        kind: Kind::Text,
+        scope: Scope::Process,
+        default: Some("\"/etc/podinfo/labels\""),
+        env: Some("TOOLSPAN_KUBERNETES_LABELS_FILE"),
+        flag: None,
+        doc: "Where the downward API puts the labels of our pod, for `tenant_from`.",
     },
     Opt {
         key: "side",

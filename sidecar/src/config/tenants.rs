@@ -1,19 +1,26 @@
 //! Takes the values of a hop. Gives the rule by which its calls get their tenants.
-//! Never opens a file: that is done when the hop starts.
+//! Never opens a file but those that tell a pod of itself: the others are read when the hop starts.
 
 use http::HeaderName;
 
 use super::layer::Origin;
 use super::values::Values;
-use super::{ConfigError, HopSettings};
-use crate::tenant::{Source, TenantRule, Trusted, valid_name};
+use super::{ConfigError, HopSettings, kubernetes};
+use crate::record::{Tenant, TenantSource};
+use crate::tenant::{Pattern, Source, TenantRule, Trusted, valid_name};
 use crate::wire::{Address, Network};
 
 /// What a source may be.
-const FORM: &str = "must be header:NAME, token or baggage:KEY";
+const FORM: &str = "must be certificate:PATTERN, token, header:NAME, kubernetes:namespace, kubernetes:label:KEY or baggage:KEY";
+const PATTERN_FORM: &str = "must be certificate:dns:PATTERN or certificate:uri:PATTERN, with one {tenant} and a * only for a whole part";
 
 impl Values<'_> {
-    pub(crate) fn tenant_rule(&self) -> Result<TenantRule, ConfigError> {
+    /// `top` is what the whole process was told; `warnings` gets what is missing though it was asked for.
+    pub(crate) fn tenant_rule(
+        &self,
+        top: Values<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<TenantRule, ConfigError> {
         if let Some((name, origin)) = self.text("tenant") {
             return if valid_name(&name) {
                 Ok(TenantRule::fixed(&name))
@@ -32,7 +39,16 @@ impl Values<'_> {
             ..TenantRule::default()
         };
         for text in texts {
-            self.add_source(&mut rule, &text, &origin)?;
+            match text.strip_prefix("kubernetes:") {
+                Some(what) if rule.baggage.is_empty() => {
+                    match top.of_pod(what, &origin)? {
+                        // What stands behind one that is always there is never asked.
+                        Ok(own) => drop(rule.own.get_or_insert(own)),
+                        Err(problem) => warnings.push(format!("{text}: {problem}")),
+                    }
+                }
+                _ => self.add_source(&mut rule, &text, &origin)?,
+            }
         }
         Ok(rule)
     }
@@ -52,8 +68,12 @@ impl Values<'_> {
             return invalid("baggage:KEY is anybody's word and must stand last");
         }
         match (kind, rest) {
+            ("certificate", Some(pattern)) => match Pattern::parse(pattern) {
+                Some(pattern) => rule.add(Source::Certificate(pattern)),
+                None => return invalid(PATTERN_FORM),
+            },
             ("header", Some(name)) => match HeaderName::try_from(name) {
-                Ok(name) => rule.sources.push(Source::Header(name)),
+                Ok(name) => rule.add(Source::Header(name)),
                 Err(_) => return invalid("that is no name of a header"),
             },
             ("token", None) => {
@@ -61,13 +81,35 @@ impl Values<'_> {
                     return invalid("token needs tokens_file");
                 };
                 rule.tokens_file = Some(file);
-                rule.sources.push(Source::Token);
+                rule.add(Source::Token);
             }
             ("baggage", Some("")) => return invalid("the key after baggage: is missing"),
             ("baggage", Some(key)) => rule.baggage.push(key.into()),
             _ => return invalid(FORM),
         }
         Ok(())
+    }
+
+    /// What our pod is told of itself, or why it is not.
+    fn of_pod(&self, what: &str, origin: &Origin) -> Result<Result<Tenant, String>, ConfigError> {
+        let found = match what.split_once(':') {
+            None if what == "namespace" => {
+                kubernetes::namespace(self.text("kubernetes_namespace").map(|(text, _)| text))
+            }
+            Some(("label", key)) if !key.is_empty() => {
+                let file = self.path("kubernetes_labels_file").unwrap_or_default();
+                kubernetes::label(&file, key)
+            }
+            _ => return Err(ConfigError::invalid(origin, FORM)),
+        };
+        let named = found.and_then(|name| match valid_name(&name) {
+            true => Ok(Tenant {
+                name: name.into(),
+                source: TenantSource::Kubernetes,
+            }),
+            false => Err("that is no name of a tenant".to_owned()),
+        });
+        Ok(named)
     }
 
     fn trusted(&self) -> Result<Trusted, ConfigError> {
@@ -89,16 +131,28 @@ impl Values<'_> {
     }
 }
 
-/// A header that clients of other machines send, and that nobody was said to speak for them.
-pub(super) fn warning(hop: &HopSettings) -> Option<String> {
+/// What a hop was told to look at, though nobody can show it.
+pub(super) fn warnings(hop: &HopSettings) -> Vec<String> {
     let rule = &hop.common.tenant;
-    let header = |source: &Source| matches!(source, Source::Header(_));
+    let has = |kind: fn(&Source) -> bool| rule.sources.iter().any(kind);
     let public = matches!(&hop.listen, Address::Tcp(address) if !address.ip().is_loopback());
-    let unsaid = rule.trusted == Trusted::ThisMachine && rule.sources.iter().any(header);
-    (public && unsaid).then(|| {
-        format!(
-            "hop {}: the tenant in a header is believed of this machine only: name others in trusted_proxies",
-            hop.name
-        )
-    })
+    let header = public
+        && rule.trusted == Trusted::ThisMachine
+        && has(|source| matches!(source, Source::Header(_)));
+    let asks = hop.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let certificate = !asks && has(|source| matches!(source, Source::Certificate(_)));
+    let problems = [
+        (
+            header,
+            "the tenant in a header is believed of this machine only: name others in trusted_proxies",
+        ),
+        (
+            certificate,
+            "no client shows a certificate with its tenant: tls_client_ca says whose are asked for",
+        ),
+    ];
+    let problems = problems.into_iter().filter(|(is_so, _)| *is_so);
+    problems
+        .map(|(_, problem)| format!("hop {}: {problem}", hop.name))
+        .collect()
 }

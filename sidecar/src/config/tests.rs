@@ -159,7 +159,7 @@ fn what_is_wrong_is_said_with_its_place() {
     );
     assert_eq!(
         of("tenant_from = \"cookie:x\""),
-        "FILE: `tenant_from`: must be header:NAME, token or baggage:KEY"
+        "FILE: `tenant_from`: must be certificate:PATTERN, token, header:NAME, kubernetes:namespace, kubernetes:label:KEY or baggage:KEY"
     );
     assert!(of("tenant = \"a\"\ntenant_from = \"header:x\"").contains("cannot stand beside"));
     assert!(of("otlp_protocol = \"http/json\"").contains("must be grpc or http/protobuf"));
@@ -192,8 +192,12 @@ fn sources_of_the_tenant_are_one_or_a_list() {
         ("\"token\"", "token needs tokens_file"),
         ("\"baggage:k\", \"header:x\"", "must stand last"),
         ("\"header: \"", "no name of a header"),
-        ("\"\"", "must be header:NAME"),
-        ("\"token:x\"", "must be header:NAME"),
+        ("\"\"", "must be certificate:PATTERN"),
+        ("\"kubernetes:label:\"", "must be certificate:PATTERN"),
+        ("\"kubernetes:name\"", "must be certificate:PATTERN"),
+        ("\"baggage:k\", \"kubernetes:namespace\"", "must stand last"),
+        ("\"certificate:dns:example.com\"", "with one {tenant}"),
+        ("\"token:x\"", "must be certificate:PATTERN"),
         ("1", "must be a list of strings"),
     ] {
         let error = of(&format!("tenant_from = [{list}]"));
@@ -201,6 +205,40 @@ fn sources_of_the_tenant_are_one_or_a_list() {
         assert!(error.contains(problem), "{error}");
     }
     assert!(of("tenant_from = 1").contains("must be a list of strings"));
+}
+
+#[test]
+fn what_a_pod_is_told_of_itself_is_the_tenant_of_what_names_none() {
+    let labels = NamedTempFile::new().unwrap();
+    std::fs::write(labels.path(), "team=\"acme\"\n").unwrap();
+    let file = labels.path();
+    let load = |list: &str| {
+        let text = format!("kubernetes_labels_file = {file:?}\ntenant_from = [{list}]");
+        World::new(&text, &[("POD_NAMESPACE", "prod")], &[]).load(Mode::Stdio)
+    };
+    let of = |list: &str| {
+        let own = load(list).stdio.tenant.own;
+        own.map(|own| (own.name.to_string(), own.source.as_str()))
+    };
+    let prod = Some(("prod".to_owned(), "kubernetes"));
+    let acme = Some(("acme".to_owned(), "kubernetes"));
+    assert_eq!(of("\"kubernetes:namespace\""), prod);
+    assert_eq!(of("\"kubernetes:label:team\""), acme);
+    let first = "\"header:x\", \"kubernetes:label:none\", \"kubernetes:label:team\", \"header:y\", \"kubernetes:namespace\", \"baggage:k\"";
+    assert_eq!(of(first), acme);
+    let settings = load(first);
+    assert_eq!(
+        settings.stdio.tenant.sources.len(),
+        1,
+        "the others are never asked"
+    );
+    assert_eq!(settings.telemetry.process_tenant, None);
+    let [warning] = settings.warnings.as_slice() else {
+        panic!("{:?}", settings.warnings)
+    };
+    assert!(warning.starts_with("kubernetes:label:none: "), "{warning}");
+    let alone = load("\"kubernetes:label:team\"");
+    assert_eq!(alone.telemetry.process_tenant.as_deref(), Some("acme"));
 }
 
 #[test]
@@ -220,6 +258,22 @@ fn a_header_that_nobody_may_set_is_told_of() {
     assert!(!warned("0.0.0.0:1", "tenant_from = \"baggage:x\""));
     let named = format!("{header}\ntrusted_proxies = [\"10.0.0.0/8\"]");
     assert!(!warned("0.0.0.0:1", &named));
+}
+
+#[test]
+fn a_certificate_that_nobody_is_asked_for_is_told_of() {
+    let warned = |more: &str| {
+        let hop = "[[hop]]\nlisten = \"127.0.0.1:1\"\nupstream = \"http://x\"\ntenant_from = \"certificate:dns:{tenant}.x\"\n";
+        let warnings = World::new(&format!("{hop}{more}"), &[], &[])
+            .load(Mode::Http)
+            .warnings;
+        warnings
+            .iter()
+            .any(|warning| warning.contains("no client shows a certificate"))
+    };
+    let tls = "tls_cert = \"c\"\ntls_key = \"k\"\n";
+    assert!(warned("") && warned(tls));
+    assert!(!warned(&format!("{tls}tls_client_ca = \"a\"")));
 }
 
 #[test]

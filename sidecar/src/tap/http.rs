@@ -53,7 +53,7 @@ use crate::counters::Gauge;
 use crate::session::Hop;
 use crate::tap::bridge::Bridge;
 use crate::tenant::Evidence;
-use crate::wire::{Fingerprint, Listener};
+use crate::wire::{Fingerprint, Listener, SubjectNames};
 
 use body::ResponseBody;
 pub use connection::Door;
@@ -99,14 +99,17 @@ pub struct ClientInfo {
     pub tls: bool,
     /// The certificate that it has shown.
     pub certificate: Option<Fingerprint>,
+    /// The names in it.
+    pub names: Option<Arc<SubjectNames>>,
 }
 
 impl ClientInfo {
     /// What it shows of its tenant, with these headers.
-    pub(crate) fn evidence<'a>(&self, headers: &'a HeaderMap) -> Evidence<'a> {
+    pub(crate) fn evidence<'a>(&'a self, headers: &'a HeaderMap) -> Evidence<'a> {
         Evidence {
             headers,
             peer: self.address.map(|address| address.ip()),
+            names: self.names.as_deref(),
         }
     }
 

@@ -44,6 +44,7 @@ fn from(tenants: &Tenants, peer: Option<&str>, pairs: &[(&str, &[u8])]) -> Found
     let standing = tenants.judge(&Evidence {
         headers: &headers,
         peer: peer.map(|peer| peer.parse().unwrap()),
+        names: None,
     });
     let baggage = pairs.iter().find(|(name, _)| *name == "baggage");
     let baggage = baggage.and_then(|(_, value)| std::str::from_utf8(value).ok());
@@ -232,4 +233,40 @@ fn a_line_that_is_none_is_named_by_its_number_alone() {
     }
     let twice = format!("{SECRET} acme\n{SECRET} acme");
     assert_eq!(format!("{:?}", Tokens::parse(&twice).unwrap()), "1 tokens");
+}
+
+#[test]
+fn a_certificate_names_one_tenant_or_none() {
+    let pattern = Pattern::parse("dns:{tenant}.clients.test").unwrap();
+    let tenants = Tenants::from(TenantRule {
+        sources: vec![Source::Certificate(pattern), header("x-tenant")],
+        ..TenantRule::default()
+    });
+    let headers = headers(&[("x-tenant", b"header")]);
+    let of = |names: Option<&[&str]>| {
+        let names = names.map(|names| SubjectNames {
+            dns: names.iter().map(|name| (*name).into()).collect(),
+            uris: Vec::new(),
+        });
+        let standing = tenants.judge(&Evidence {
+            headers: &headers,
+            peer: None,
+            names: names.as_ref(),
+        });
+        let found = tenants.find(Some(&standing), None, None);
+        found.map(|tenant| (tenant.name.to_string(), tenant.source))
+    };
+    let acme = ok("acme", TenantSource::Certificate);
+    let (one, same, other) = (
+        "acme.clients.test",
+        "ACME.clients.test",
+        "globex.clients.test",
+    );
+    assert_eq!(of(Some(&[one])), acme);
+    assert_eq!(of(Some(&["elsewhere.test", one, same])), acme);
+    assert_eq!(of(Some(&[one, other])), Err(UnknownTenant::Ambiguous));
+    // A gateway's certificate says nothing of tenants; its header does.
+    let header = ok("header", TenantSource::Header);
+    assert_eq!(of(Some(&["gateway.test"])), header);
+    assert_eq!(of(None), header);
 }

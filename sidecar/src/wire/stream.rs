@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
+use super::subject::SubjectNames;
+
 /// A host is asked whether it is there after this silence, so often, and is gone after so many questions.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
@@ -128,12 +130,12 @@ impl Fingerprint {
 impl Stream {
     /// The certificate that the other side has shown, if it has.
     #[must_use]
-    pub fn certificate(&self) -> Option<Fingerprint> {
+    pub fn certificate(&self) -> Option<(Fingerprint, SubjectNames)> {
         match self {
             Self::Plain(_) => None,
             Self::Tls(stream) => {
-                let shown = stream.get_ref().1.peer_certificates()?;
-                Fingerprint::of(shown.first()?)
+                let shown = stream.get_ref().1.peer_certificates()?.first()?;
+                Some((Fingerprint::of(shown)?, SubjectNames::of(shown)))
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -51,15 +51,18 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
-    /// A certificate for these names, in files called after `file`. One that is there already is replaced.
+    /// A certificate for these names, which may be URIs, in files called after `file`. One that is there already is replaced.
     ///
     /// # Panics
     /// When a file cannot be written.
     #[must_use]
     pub fn issue(&self, file: &str, names: &[&str]) -> Identity {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let all = names.iter().map(|name| (*name).to_owned());
+        let (uris, names): (Vec<String>, Vec<String>) = all.partition(|name| name.contains("://"));
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(names).expect("names");
+        let mut params = CertificateParams::new(names).expect("names");
+        let uris = uris.into_iter().map(|uri| uri.try_into().expect("ASCII"));
+        params.subject_alt_names.extend(uris.map(SanType::URI));
         let cert = params.signed_by(&key, &self.issuer).expect("a certificate");
         let identity = Identity {
             cert: self.folder.path().join(format!("{file}.pem")),

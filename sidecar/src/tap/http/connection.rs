@@ -30,7 +30,7 @@ use super::upstream::Link;
 use super::{ClientInfo, Conversations, Service, limits, stopped};
 use crate::counters::{Counters, Refusal};
 use crate::wire::tls;
-use crate::wire::{Fingerprint, Socket, Stream};
+use crate::wire::{Fingerprint, Socket, Stream, SubjectNames};
 
 /// At the word to stop, how long a client may take for the rest of its first head, which may be on its way.
 const REST_OF_HEAD: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ pub struct Door {
 struct Opened {
     stream: Guard<Stream>,
     two: bool,
-    certificate: Option<Fingerprint>,
+    certificate: Option<(Fingerprint, SubjectNames)>,
 }
 
 pub(super) async fn run(socket: Socket, address: Option<SocketAddr>, _place: Place, hop: Service) {
@@ -60,6 +60,7 @@ pub(super) async fn run(socket: Socket, address: Option<SocketAddr>, _place: Pla
         http: "1.1",
         tls: door.tls.is_some(),
         certificate: None,
+        names: None,
         onward: Onward::default(),
     };
     let opened = tokio::select! {
@@ -67,11 +68,14 @@ pub(super) async fn run(socket: Socket, address: Option<SocketAddr>, _place: Pla
         // It has sent no request yet.
         () = stopped(&mut stop) => return,
     };
-    let opened = match opened {
+    let mut opened = match opened {
         Ok(opened) => opened,
         Err(error) => return debug!(%error, "no connection came about"),
     };
-    client.certificate = opened.certificate;
+    if let Some((fingerprint, names)) = opened.certificate.take() {
+        client.certificate = Some(fingerprint);
+        client.names = Some(Arc::new(names));
+    }
     if opened.two {
         client.http = "2";
         serve_two(opened, &client, hop).await;
