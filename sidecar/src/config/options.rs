@@ -247,7 +247,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         default: Some("268435456"),
         env: Some("TOOLSPAN_MAX_HELD_BYTES"),
         flag: None,
-        doc: "What messages of clients that a `command` has not read yet may take in all, beyond 64 KiB each; one always fits. Beyond it: 503.",
+        doc: "What messages of clients that a `command` has not read yet may take in all, beyond 64 KiB each, and a quarter of it those for one process; one always fits. Beyond it: 503; a WebSocket waits for 30 s.",
     },
     Opt {
         key: "max_replay_bytes",

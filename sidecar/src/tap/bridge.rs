@@ -164,7 +164,8 @@ impl Bridge {
                 return Err(request::pass_over(self, &parts.headers, body, refusal).await);
             }
         };
-        let posted = request::read(self, &parts.headers, body).await?;
+        let payer = request::payer(self, client, &parts.headers, named.as_deref());
+        let posted = request::read(self, &parts.headers, body, payer).await?;
         if check::is_modern(&parts.headers, &posted.scanner) {
             modern::post(self, client, &parts, posted).await
         } else {

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 
 use super::Bridge;
 use super::answer::{INVALID_REQUEST, PARSE_ERROR, Refusal, SERVER_ERROR};
-use super::budget::Spent;
+use super::budget::{Most, Payer, Spent};
 use super::lines::scan;
 use crate::clock;
 use crate::frame::line::Edit;
@@ -21,7 +21,8 @@ use crate::tap::http::headers::{self, Media};
 use crate::tap::http::paced::ClientBody;
 use crate::tenant::{Standing, Tenants, UnknownTenant};
 
-use super::caller::{Claim, Holder};
+use super::caller::{Caller, Claim, Holder};
+use super::legacy::Session;
 
 /// The body of a POST.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub(super) async fn read(
     bridge: &Bridge,
     headers: &HeaderMap,
     mut body: ClientBody,
+    payer: Payer,
 ) -> Result<Posted, Refusal> {
     if headers::media(headers) != Media::Json || headers::encoded(headers) {
         return Err(Refusal::new(
@@ -46,14 +48,11 @@ pub(super) async fn read(
         ));
     }
     let rules = bridge.rules();
-    let (max, all) = (
-        rules.settings.max_message_bytes,
-        rules.settings.max_held_bytes,
-    );
+    let (max, most) = (rules.settings.max_message_bytes, Most::of(&rules.settings));
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
     }
-    let (mut whole, mut spent) = (BytesMut::new(), bridge.budget.begin());
+    let (mut whole, mut spent) = (BytesMut::new(), bridge.budget.begin(payer));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::bad("the body did not arrive"))?;
         // Trailers of a request have no meaning in MCP; they are the only frames without data.
@@ -64,10 +63,10 @@ pub(super) async fn read(
         if length > max {
             return Err(too_large(max));
         }
-        if !spent.grow_to(length, all) {
+        if !spent.grow_to(length, most) {
             drop((whole, spent));
             bridge.counters.refuse(crate::counters::Refusal::HeldBytes);
-            return Err(pass_over(bridge, headers, body, no_room(all)).await);
+            return Err(pass_over(bridge, headers, body, no_room(most)).await);
         }
         whole.extend_from_slice(&data);
     }
@@ -93,6 +92,22 @@ pub(super) async fn read(
     }
 }
 
+/// For whose child a POST is, as far as its head says: that of a session, or of a caller.
+pub(super) fn payer(
+    bridge: &Bridge,
+    client: &ClientInfo,
+    headers: &HeaderMap,
+    session: Option<&Session>,
+) -> Payer {
+    let keys = &bridge.keys;
+    if let Some(session) = session {
+        return Payer(keys.hash(("session", &session.id)));
+    }
+    let whose = tenant(bridge, client, headers, None).ok();
+    let caller = Caller::new(keys, headers, client.certificate, whose);
+    Payer(keys.hash(("caller", caller)))
+}
+
 /// Reads the body of a request that was refused by its head, and holds nothing of it: to close the connection on a
 /// client that still writes would be to lose the answer with it.
 pub(super) async fn pass_over(
@@ -115,11 +130,14 @@ pub(super) async fn pass_over(
     refusal
 }
 
-fn no_room(max: usize) -> Refusal {
+fn no_room(most: Most) -> Refusal {
     Refusal::new(
         StatusCode::SERVICE_UNAVAILABLE,
         SERVER_ERROR,
-        format!("messages that wait for the command take {max} bytes already; no more are allowed"),
+        format!(
+            "messages that wait for the command may take {} bytes, and {} of one client; no more are allowed",
+            most.all, most.each
+        ),
     )
 }
 

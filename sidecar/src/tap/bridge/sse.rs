@@ -53,7 +53,8 @@ pub(super) async fn post(
     let Some(session) = session else {
         return Err(request::pass_over(bridge, &parts.headers, body, not_found()).await);
     };
-    let posted = request::read(bridge, &parts.headers, body).await?;
+    let payer = request::payer(bridge, client, &parts.headers, Some(&session));
+    let posted = request::read(bridge, &parts.headers, body, payer).await?;
     let message = posted.scanner.messages().next();
     if message.is_none_or(|message| message.kind() == Kind::Invalid) {
         return Err(Refusal::bad("the body is no JSON-RPC message"));

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Bridge;
 use super::answer::{Answer, Refusal, empty};
+use super::budget::Most;
 use crate::tap::http::ClientInfo;
 use crate::tap::http::body::ResponseBody;
 
@@ -57,7 +58,7 @@ pub(super) async fn get(bridge: &Arc<Bridge>, client: &ClientInfo, parts: &Parts
         connection,
         bounds: Bounds {
             message: rules.settings.max_message_bytes,
-            held: rules.settings.max_held_bytes,
+            held: Most::of(&rules.settings),
         },
         _over: held,
     };

@@ -11,11 +11,14 @@ use tokio::time::{sleep, timeout};
 
 use super::messages::{Connection, Farewell};
 use crate::frame::websocket::{CLOSE, Header, PING, PONG, Received, Receiver};
+use crate::tap::bridge::budget::Most;
 
 /// A client that says nothing for so long is pinged: one that is gone without a word is noticed by the ping.
 const PING_EVERY: Duration = Duration::from_secs(60);
 /// How long a client may take to read our last word, and then to end the connection.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a client waits for room for its message.
+const NO_ROOM: Duration = Duration::from_secs(30);
 /// The longest payload of a control frame.
 const LONGEST_CONTROL: usize = 125;
 
@@ -31,8 +34,8 @@ pub(in crate::tap::bridge) struct Out {
 pub(super) struct Bounds {
     /// Each.
     pub message: usize,
-    /// Those of all clients.
-    pub held: usize,
+    /// Those that the child has not read, beside those of other clients.
+    pub held: Most,
 }
 
 /// Passes messages until the client or the child has ended.
@@ -65,23 +68,25 @@ pub(super) async fn run(
 /// Reads until there is nothing more to hear.
 async fn read(connection: &Connection, from: &mut (impl AsyncRead + Unpin), bounds: Bounds) {
     let mut receiver = Receiver::new(bounds.message);
-    let mut spent = connection.budget.begin();
+    let mut spent = connection.begin();
     loop {
         let received = match receiver.receive() {
             Ok(received) => received,
             Err(broken) => return connection.refuse(broken),
         };
         let goes_on = match received {
-            None if !spent.grow_to(receiver.held(), bounds.held) => {
-                return connection.refuse_for_now();
-            }
             None => {
+                // Meanwhile nothing is read: the client waits too.
+                let held = receiver.held();
+                if !spent.wait_to_grow_to(held, bounds.held, NO_ROOM).await {
+                    return connection.refuse_for_now();
+                }
                 let read = pinging(connection, from.read_buf(receiver.space())).await;
                 matches!(read, Ok(1..))
             }
             Some(Received::Text(message)) => {
                 // That the child is gone is told by its own end.
-                let spent = std::mem::replace(&mut spent, connection.budget.begin());
+                let spent = std::mem::replace(&mut spent, connection.begin());
                 let heard = connection.hear(message, spent);
                 pinging(connection, heard).await.is_ok()
             }

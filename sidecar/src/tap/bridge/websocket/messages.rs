@@ -18,7 +18,7 @@ use crate::frame::{Kind, Malformed, Scanner, Slot};
 use crate::record::Outcome;
 use crate::session::{Direction, Key};
 use crate::tap::bridge::Bridge;
-use crate::tap::bridge::budget::{Budget, Spent};
+use crate::tap::bridge::budget::{Budget, Payer, Spent};
 use crate::tap::bridge::child::{Child, Gone, Hearer, Skipped};
 use crate::tap::bridge::heard::{refusals, skip};
 use crate::tap::bridge::legacy::Why;
@@ -54,7 +54,8 @@ impl Farewell {
 pub(in crate::tap::bridge) struct Connection {
     number: u64,
     bridge: Weak<Bridge>,
-    pub(super) budget: Arc<Budget>,
+    budget: Arc<Budget>,
+    payer: Payer,
     child: Child,
     observer: Option<Observer>,
     pub(super) out: mpsc::Sender<Out>,
@@ -83,12 +84,18 @@ impl Connection {
             number,
             bridge: Arc::downgrade(bridge),
             budget: Arc::clone(&bridge.budget),
+            payer: Payer(bridge.keys.hash(("connection", number))),
             child,
             observer: Observer::new(bridge, client, headers),
             out,
             farewell: watch::Sender::new(None),
             state: Mutex::default(),
         }
+    }
+
+    /// A message of the client that has only begun.
+    pub fn begin(&self) -> Spent {
+        self.budget.begin(self.payer)
     }
 
     /// Hands a message of the client to the child, as one line. Waits while the child does not read.
@@ -180,7 +187,7 @@ impl Connection {
         self.end(Why::Client, Farewell::Now { code, reason });
     }
 
-    /// A large message, while others take all the memory that they may.
+    /// A large message, for which there was no room in a long time.
     pub(super) fn refuse_for_now(&self) {
         if let Some(bridge) = self.bridge.upgrade() {
             bridge.counters.refuse(Refusal::HeldBytes);
