@@ -89,6 +89,8 @@ pub enum TenantSource {
     Header,
     /// a name in the client's certificate
     Certificate,
+    /// a claim of a verified JWT
+    Jwt,
     /// a bearer token whose hash is known
     Token,
     /// the namespace or a label of our pod
@@ -105,6 +107,7 @@ impl TenantSource {
             Self::Fixed => "fixed",
             Self::Header => "header",
             Self::Certificate => "certificate",
+            Self::Jwt => "jwt",
             Self::Token => "token",
             Self::Kubernetes => "kubernetes",
             Self::Baggage => "baggage",

@@ -2,6 +2,7 @@
 //! anything.
 //! Never guesses, and never believes what it cannot verify: such a call is `unknown`, and counted by reason (no I/O).
 
+mod jwt;
 mod pattern;
 mod tokens;
 
@@ -9,6 +10,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
@@ -16,6 +18,7 @@ use percent_encoding::percent_decode_str;
 use crate::record::{Tenant, TenantSource};
 use crate::wire::{Network, SubjectNames};
 
+pub use jwt::{JwtRule, Jwts};
 pub use pattern::Pattern;
 pub use tokens::{Tokens, TokensError};
 
@@ -37,6 +40,8 @@ pub struct TenantRule {
     pub baggage: Vec<Box<str>>,
     /// The file of hashes of tokens.
     pub tokens_file: Option<PathBuf>,
+    /// The file of keys that JWTs are verified by.
+    pub jwt_keys_file: Option<PathBuf>,
 }
 
 /// What a request or its connection can show.
@@ -46,6 +51,8 @@ pub enum Source {
     Header(HeaderName),
     /// `certificate:PATTERN`: a name in the client's certificate
     Certificate(Pattern),
+    /// `jwt:CLAIM`: a claim of the bearer token, where that is a JWT whose signature is verified
+    Jwt(JwtRule),
     /// `token`: the bearer token, by its hash in a file
     Token,
 }
@@ -71,15 +78,26 @@ pub enum UnknownTenant {
     UntrustedPeer,
     /// The token is in no line of the file.
     UnknownToken,
+    /// A JWT is not signed by a key that we have, or not as a JWT must be.
+    JwtInvalid,
+    /// It is over, or has not begun.
+    JwtExpired,
+    /// It is of another issuer, or for another audience.
+    JwtForeign,
+    JwtWithoutClaim,
 }
 
 impl UnknownTenant {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::Missing,
         Self::Invalid,
         Self::Ambiguous,
         Self::UntrustedPeer,
         Self::UnknownToken,
+        Self::JwtInvalid,
+        Self::JwtExpired,
+        Self::JwtForeign,
+        Self::JwtWithoutClaim,
     ];
 
     #[must_use]
@@ -90,6 +108,10 @@ impl UnknownTenant {
             Self::Ambiguous => "ambiguous",
             Self::UntrustedPeer => "untrusted_peer",
             Self::UnknownToken => "unknown_token",
+            Self::JwtInvalid => "jwt_invalid",
+            Self::JwtExpired => "jwt_expired",
+            Self::JwtForeign => "jwt_foreign",
+            Self::JwtWithoutClaim => "jwt_without_claim",
         }
     }
 }
@@ -102,6 +124,7 @@ pub struct Evidence<'a> {
     pub peer: Option<IpAddr>,
     /// The names in the client's certificate.
     pub names: Option<&'a SubjectNames>,
+    pub now: SystemTime,
 }
 
 /// What the sources made of it.
@@ -120,6 +143,7 @@ pub enum Standing {
 pub struct Tenants {
     rule: TenantRule,
     tokens: RwLock<Arc<Tokens>>,
+    jwts: RwLock<Option<Arc<Jwts>>>,
 }
 
 impl From<TenantRule> for Tenants {
@@ -191,10 +215,20 @@ impl Tenants {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
+    /// Verifies JWTs by these keys from now on.
+    pub fn verify_by(&self, jwts: Jwts) {
+        *self.jwts.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(jwts));
+    }
+
     /// Looks up in what another has read under the same rule.
     pub fn follow(&self, other: &Self) {
         let tokens = other.tokens.read().unwrap_or_else(PoisonError::into_inner);
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&tokens);
+        let jwts = other.jwts.read().unwrap_or_else(PoisonError::into_inner);
+        self.jwts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&jwts);
     }
 
     /// Whether baggage is worth reading.
@@ -243,6 +277,16 @@ impl Tenants {
                     return Err(UnknownTenant::Ambiguous);
                 }
                 tenant(&first, TenantSource::Certificate).map(Some)
+            }
+            Source::Jwt(rule) => {
+                let Some(token) = bearer(evidence.headers)? else {
+                    return Ok(None);
+                };
+                let jwts = self.jwts.read().unwrap_or_else(PoisonError::into_inner);
+                match &*jwts {
+                    Some(jwts) => jwts.tenant_of(rule, token, evidence.now),
+                    None => Err(UnknownTenant::JwtInvalid),
+                }
             }
             Source::Token => {
                 let Some(token) = bearer(evidence.headers)? else {

@@ -2,8 +2,14 @@
 //! Never lets an unproven word pass for a tenant: such a call is unknown, and counted by why.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde_json::{Value, json};
 use tests::fleet::{Fleet, NOT_RELOADED, RELOADED};
 use tests::hop::empty_result;
 use tests::http_client::HttpClient;
@@ -229,5 +235,91 @@ fn a_pod_has_its_namespace_or_label_for_calls_that_name_no_tenant() {
         check(&receiver, &mut client, &calls);
         let (_, log) = proxy.stop_and_keep_log();
         assert_eq!(log.text().contains("has no label none"), warns, "case {i}");
+    }
+}
+
+/// An issuer of JWTs, with one key.
+struct Issuer(Ed25519KeyPair);
+
+impl Default for Issuer {
+    fn default() -> Self {
+        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
+        Self(Ed25519KeyPair::from_pkcs8(key.as_ref()).expect("a key"))
+    }
+}
+
+impl Issuer {
+    fn keys(&self) -> String {
+        let x = URL_SAFE_NO_PAD.encode(self.0.public_key().as_ref());
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]}).to_string()
+    }
+
+    /// The header of a request with a token for this tenant, that ends so many seconds from now.
+    fn bearer(&self, org: &str, seconds: i64) -> String {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a time");
+        let exp = i64::try_from(now.as_secs()).expect("a time") + seconds;
+        let encode = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let claims = json!({"iss": "https://issuer", "aud": "mcp", "exp": exp, "org": org});
+        let signed = format!("{}.{}", encode(json!({"alg": "EdDSA"})), encode(claims));
+        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()));
+        format!("Bearer {signed}.{signature}")
+    }
+}
+
+#[test]
+fn a_claim_names_the_tenant_once_its_signature_is_verified() {
+    let (receiver, server) = (Receiver::start(Mode::Accept), server());
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let [keys, tokens] = ["keys", "tokens"].map(|name| folder.path().join(name));
+    let (issuer, other) = (Issuer::default(), Issuer::default());
+    write(&keys, &issuer.keys());
+    write(&tokens, &line("sesame", "by-token"));
+    let more = format!(
+        "tenant_from = [\"jwt:org\", \"token\", \"header:x-tenant\"]\njwt_keys_file = {keys:?}\n\
+         jwt_issuer = \"https://issuer\"\njwt_audience = \"mcp\"\ntokens_file = {tokens:?}\n"
+    );
+    let config = top(&receiver) + &hop("one", &server, &more);
+    let fleet = Fleet::start(&config);
+    let mut client = fleet.connect("one");
+    let bearers = [
+        issuer.bearer("acme", 3600),
+        issuer.bearer("acme", -3600),
+        other.bearer("acme", 3600),
+        "Bearer sesame".to_owned(),
+    ];
+    let [genuine, expired, forged, opaque] = bearers.each_ref().map(|b| ("authorization", &**b));
+    let header = ("x-tenant", "by-header");
+    let (acme, unknown) = (("acme", "jwt"), ("unknown", "none"));
+    let cases: [Case<'_>; 6] = [
+        (&[genuine, header], CALL, acme),
+        (&[genuine], CALL, acme),
+        (&[expired, header], CALL, unknown),
+        (&[forged, header], CALL, unknown),
+        (&[opaque, header], CALL, ("by-token", "token")),
+        (&[header], CALL, ("by-header", "header")),
+    ];
+    check(&receiver, &mut client, &cases);
+    write(&keys, &other.keys());
+    assert_eq!(fleet.reload(&config)["unchanged"], 1);
+    let cases: [Case<'_>; 2] = [(&[genuine], CALL, unknown), (&[forged], CALL, acme)];
+    check(&receiver, &mut client, &cases);
+    write(&keys, "{}");
+    let refused = fleet.reload(&config);
+    let error = refused["error"].as_str().expect("a text");
+    assert!(error.contains("is no JWK set"), "{error}");
+    check(&receiver, &mut client, &cases);
+    let count = |why: &str| {
+        fleet.metric(&format!(
+            "toolspan_tenant_unknown_total{{reason=\"{why}\"}}"
+        ))
+    };
+    assert_eq!(["jwt_invalid", "jwt_expired"].map(count), [3.0, 1.0]);
+    let (_, log) = fleet.stop();
+    let told = format!("{} {:?}", log.text(), receiver.received());
+    for bearer in &bearers {
+        let token = bearer.strip_prefix("Bearer ").expect("a token");
+        assert!(!told.contains(token));
     }
 }

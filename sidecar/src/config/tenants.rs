@@ -7,11 +7,11 @@ use super::layer::Origin;
 use super::values::Values;
 use super::{ConfigError, HopSettings, kubernetes};
 use crate::record::{Tenant, TenantSource};
-use crate::tenant::{Pattern, Source, TenantRule, Trusted, valid_name};
+use crate::tenant::{JwtRule, Pattern, Source, TenantRule, Trusted, valid_name};
 use crate::wire::{Address, Network};
 
 /// What a source may be.
-const FORM: &str = "must be certificate:PATTERN, token, header:NAME, kubernetes:namespace, kubernetes:label:KEY or baggage:KEY";
+const FORM: &str = "must be certificate:PATTERN, jwt:CLAIM, token, header:NAME, kubernetes:namespace, kubernetes:label:KEY or baggage:KEY";
 const PATTERN_FORM: &str = "must be certificate:dns:PATTERN or certificate:uri:PATTERN, with one {tenant} and a * only for a whole part";
 
 impl Values<'_> {
@@ -76,6 +76,24 @@ impl Values<'_> {
                 Ok(name) => rule.add(Source::Header(name)),
                 Err(_) => return invalid("that is no name of a header"),
             },
+            ("jwt", Some("")) => return invalid("the claim after jwt: is missing"),
+            ("jwt", Some(_)) if rule.sources.contains(&Source::Token) => {
+                return invalid(
+                    "jwt:CLAIM must stand before token, which takes every bearer token",
+                );
+            }
+            ("jwt", Some(claim)) => {
+                let Some(file) = self.path("jwt_keys_file") else {
+                    return invalid("jwt:CLAIM needs jwt_keys_file");
+                };
+                let text = |key| self.text(key).map(|(text, _)| text);
+                rule.jwt_keys_file = Some(file);
+                rule.add(Source::Jwt(JwtRule {
+                    claim: claim.into(),
+                    issuer: text("jwt_issuer"),
+                    audience: text("jwt_audience"),
+                }));
+            }
             ("token", None) => {
                 let Some(file) = self.path("tokens_file") else {
                     return invalid("token needs tokens_file");

@@ -7,7 +7,7 @@ use super::options::{OPTIONS, Scope};
 use super::*;
 use crate::export::Protocol;
 use crate::record::Side;
-use crate::tenant::{Source, Trusted};
+use crate::tenant::{JwtRule, Source, Trusted};
 use crate::wire::{Endpoint, HttpChoice};
 
 /// A configuration file and an environment.
@@ -159,7 +159,7 @@ fn what_is_wrong_is_said_with_its_place() {
     );
     assert_eq!(
         of("tenant_from = \"cookie:x\""),
-        "FILE: `tenant_from`: must be certificate:PATTERN, token, header:NAME, kubernetes:namespace, kubernetes:label:KEY or baggage:KEY"
+        "FILE: `tenant_from`: must be certificate:PATTERN, jwt:CLAIM, token, header:NAME, kubernetes:namespace, kubernetes:label:KEY or baggage:KEY"
     );
     assert!(of("tenant = \"a\"\ntenant_from = \"header:x\"").contains("cannot stand beside"));
     assert!(of("otlp_protocol = \"http/json\"").contains("must be grpc or http/protobuf"));
@@ -190,6 +190,8 @@ fn sources_of_the_tenant_are_one_or_a_list() {
     let of = |file: &str| World::new(file, &[], &[]).error(Mode::Check);
     for (list, problem) in [
         ("\"token\"", "token needs tokens_file"),
+        ("\"jwt:t\"", "jwt:CLAIM needs jwt_keys_file"),
+        ("\"jwt:\"", "the claim after jwt: is missing"),
         ("\"baggage:k\", \"header:x\"", "must stand last"),
         ("\"header: \"", "no name of a header"),
         ("\"\"", "must be certificate:PATTERN"),
@@ -205,6 +207,18 @@ fn sources_of_the_tenant_are_one_or_a_list() {
         assert!(error.contains(problem), "{error}");
     }
     assert!(of("tenant_from = 1").contains("must be a list of strings"));
+    let files = "tokens_file = \"t\"\njwt_keys_file = \"k\"\njwt_audience = \"a\"\ntenant_from = ";
+    assert!(of(&format!("{files}[\"token\", \"jwt:t\"]")).contains("must stand before token"));
+    let rule = stdio(&format!("{files}[\"jwt:t\", \"token\"]"))
+        .stdio
+        .tenant;
+    let jwt = JwtRule {
+        claim: "t".into(),
+        issuer: None,
+        audience: Some("a".to_owned()),
+    };
+    assert_eq!(rule.sources, [Source::Jwt(jwt), Source::Token]);
+    assert_eq!(rule.jwt_keys_file.as_deref(), Some("k".as_ref()));
 }
 
 #[test]

@@ -4,9 +4,9 @@
 use std::fs::read_to_string;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
-use crate::tenant::{TenantRule, Tenants, Tokens};
+use crate::tenant::{Jwts, TenantRule, Tenants, Tokens};
 
 /// Reads the files of a rule.
 pub(super) fn read(rule: &TenantRule) -> anyhow::Result<Tenants> {
@@ -14,7 +14,16 @@ pub(super) fn read(rule: &TenantRule) -> anyhow::Result<Tenants> {
     if let Some(file) = &rule.tokens_file {
         tenants.know(tokens(file)?);
     }
+    if let Some(file) = &rule.jwt_keys_file {
+        tenants.verify_by(jwts(file)?);
+    }
     Ok(tenants)
+}
+
+fn jwts(file: &Path) -> anyhow::Result<Jwts> {
+    let text = read_to_string(file);
+    let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+    Jwts::parse(&text).map_err(|problem| anyhow!("{} {problem}", file.display()))
 }
 
 fn tokens(file: &Path) -> anyhow::Result<Tokens> {

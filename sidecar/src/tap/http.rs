@@ -41,7 +41,7 @@ mod websocket;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -105,11 +105,12 @@ pub struct ClientInfo {
 
 impl ClientInfo {
     /// What it shows of its tenant, with these headers.
-    pub(crate) fn evidence<'a>(&'a self, headers: &'a HeaderMap) -> Evidence<'a> {
+    pub(crate) fn evidence<'a>(&'a self, headers: &'a HeaderMap, now: SystemTime) -> Evidence<'a> {
         Evidence {
             headers,
             peer: self.address.map(|address| address.ip()),
             names: self.names.as_deref(),
+            now,
         }
     }
 

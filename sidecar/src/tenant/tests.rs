@@ -45,6 +45,7 @@ fn from(tenants: &Tenants, peer: Option<&str>, pairs: &[(&str, &[u8])]) -> Found
         headers: &headers,
         peer: peer.map(|peer| peer.parse().unwrap()),
         names: None,
+        now: SystemTime::UNIX_EPOCH,
     });
     let baggage = pairs.iter().find(|(name, _)| *name == "baggage");
     let baggage = baggage.and_then(|(_, value)| std::str::from_utf8(value).ok());
@@ -252,6 +253,7 @@ fn a_certificate_names_one_tenant_or_none() {
             headers: &headers,
             peer: None,
             names: names.as_ref(),
+            now: SystemTime::UNIX_EPOCH,
         });
         let found = tenants.find(Some(&standing), None, None);
         found.map(|tenant| (tenant.name.to_string(), tenant.source))

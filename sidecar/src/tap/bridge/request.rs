@@ -151,7 +151,7 @@ fn too_large(max: usize) -> Refusal {
 
 /// What the sources of the tenant make of a request.
 pub(super) fn standing(tenants: &Tenants, client: &ClientInfo, headers: &HeaderMap) -> Standing {
-    tenants.judge(&client.evidence(headers))
+    tenants.judge(&client.evidence(headers, clock::now().wall))
 }
 
 /// Whose request it is, as its connection, its headers and its message say.

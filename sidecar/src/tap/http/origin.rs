@@ -87,7 +87,7 @@ impl Origin {
             modern,
             peers,
             header: headers::carrier(headers),
-            standing: hop.tenants.judge(&client.evidence(headers)),
+            standing: hop.tenants.judge(&client.evidence(headers, at.wall)),
             baggage: (hop.tenants.reads_baggage())
                 .then(|| headers::list(headers, &headers::BAGGAGE))
                 .flatten(),

@@ -1,0 +1,269 @@
+//! Takes keys of an issuer, a JWT and the time. Gives the tenant that a claim of it names, once its signature is verified.
+//! Never lets a token choose how it is verified: the key says by which algorithm; and never holds a token (no I/O).
+//!
+//! The current JWT library brings a second library for cryptography; what is needed of it is this file, over `ring`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    UnparsedPublicKey,
+};
+use serde_json::Value;
+
+use super::{UnknownTenant, tenant};
+use crate::record::{Tenant, TenantSource};
+
+/// How far the clocks of issuers may be from ours, in seconds.
+const SKEW: f64 = 60.0;
+/// Tokens whose verification is remembered. Beyond it all are forgotten, and verified again.
+const MAX_KNOWN: usize = 4096;
+
+/// What a token must say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JwtRule {
+    /// The claim that names the tenant.
+    pub claim: Box<str>,
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+}
+
+/// Keys of an issuer, and the tokens that they have verified.
+pub struct Jwts {
+    keys: Vec<Key>,
+    known: Mutex<HashMap<[u8; 32], Verified>>,
+}
+
+#[derive(Debug, Clone)]
+struct Verified {
+    tenant: Tenant,
+    expires: f64,
+    begins: f64,
+}
+
+struct Key {
+    id: Option<String>,
+    material: Material,
+}
+
+enum Material {
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    P256(Vec<u8>),
+    Ed25519(Vec<u8>),
+}
+
+impl fmt::Debug for Jwts {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} keys", self.keys.len())
+    }
+}
+
+impl Jwts {
+    /// Reads a JWK set. Keys for other uses or algorithms are left out.
+    ///
+    /// # Errors
+    /// When it is none, or has no key that can be used.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let set: Value = serde_json::from_str(text).map_err(|_| "is no JSON")?;
+        let keys = set.get("keys").and_then(Value::as_array);
+        let keys = keys.ok_or("is no JWK set: it has no list of keys")?;
+        let keys: Vec<Key> = keys.iter().filter_map(Key::read).collect();
+        if keys.is_empty() {
+            return Err("has no public key for RS256, ES256 or EdDSA");
+        }
+        Ok(Self {
+            keys,
+            known: Mutex::default(),
+        })
+    }
+
+    /// The tenant that a token proves; none where it is no JWT at all.
+    ///
+    /// # Errors
+    /// Why it proves nothing.
+    pub fn tenant_of(
+        &self,
+        rule: &JwtRule,
+        token: &[u8],
+        now: SystemTime,
+    ) -> Result<Option<Tenant>, UnknownTenant> {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let now = since.as_secs_f64();
+        let hash: Option<[u8; 32]> = digest::digest(&digest::SHA256, token)
+            .as_ref()
+            .try_into()
+            .ok();
+        let known = hash.and_then(|hash| self.lock().get(&hash).cloned());
+        let verified = match known {
+            Some(verified) => verified,
+            None => {
+                let Some(verified) = self.verify(rule, token)? else {
+                    return Ok(None);
+                };
+                self.remember(hash, &verified, now);
+                verified
+            }
+        };
+        if verified.expires + SKEW <= now || verified.begins - SKEW > now {
+            return Err(UnknownTenant::JwtExpired);
+        }
+        Ok(Some(verified.tenant))
+    }
+
+    /// What is over is not worth the room.
+    fn remember(&self, hash: Option<[u8; 32]>, verified: &Verified, now: f64) {
+        let Some(hash) = hash.filter(|_| verified.expires + SKEW > now) else {
+            return;
+        };
+        let mut known = self.lock();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(hash, verified.clone());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Verified>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn verify(&self, rule: &JwtRule, token: &[u8]) -> Result<Option<Verified>, UnknownTenant> {
+        let Some([signed, head, claims, signature]) = parts(token) else {
+            return Ok(None);
+        };
+        // Whatever has a head is meant to be one, and is none if the rest is not right.
+        let Ok(head) = URL_SAFE_NO_PAD.decode(head) else {
+            return Ok(None);
+        };
+        let head: Value = match serde_json::from_slice(&head) {
+            Ok(head @ Value::Object(_)) => head,
+            _ => return Ok(None),
+        };
+        let invalid = UnknownTenant::JwtInvalid;
+        let decode = |part: &[u8]| URL_SAFE_NO_PAD.decode(part).map_err(|_| invalid);
+        let (claims, signature) = (decode(claims)?, decode(signature)?);
+        // What is critical is something that we do not know.
+        if head.get("crit").is_some() {
+            return Err(invalid);
+        }
+        let (algorithm, id) = (text(&head, "alg"), text(&head, "kid"));
+        let algorithm = algorithm.ok_or(invalid)?;
+        let proven = self
+            .keys
+            .iter()
+            .filter(|key| key.material.algorithm() == algorithm)
+            .filter(|key| key.id.is_none() || id.is_none() || key.id.as_deref() == id)
+            .any(|key| key.material.verifies(signed, &signature));
+        if !proven {
+            return Err(invalid);
+        }
+        let claims: Value = serde_json::from_slice(&claims).map_err(|_| invalid)?;
+        read(rule, &claims).map(Some)
+    }
+}
+
+/// The claims of a token that is genuine.
+fn read(rule: &JwtRule, claims: &Value) -> Result<Verified, UnknownTenant> {
+    let is_ours = |name: &str, wanted: &Option<String>| match (wanted, claims.get(name)) {
+        (None, _) => true,
+        (Some(wanted), Some(Value::String(one))) => one == wanted,
+        (Some(wanted), Some(Value::Array(several))) if name == "aud" => {
+            several.iter().any(|one| one.as_str() == Some(wanted))
+        }
+        _ => false,
+    };
+    if !is_ours("iss", &rule.issuer) || !is_ours("aud", &rule.audience) {
+        return Err(UnknownTenant::JwtForeign);
+    }
+    let number = |name: &str| claims.get(name).map(|value| value.as_f64());
+    let name = text(claims, &rule.claim).ok_or(UnknownTenant::JwtWithoutClaim)?;
+    Ok(Verified {
+        tenant: tenant(name, TenantSource::Jwt)?,
+        // One that never ends is none that can be taken back.
+        expires: number("exp").flatten().ok_or(UnknownTenant::JwtInvalid)?,
+        begins: match number("nbf") {
+            None => 0.0,
+            Some(begins) => begins.ok_or(UnknownTenant::JwtInvalid)?,
+        },
+    })
+}
+
+/// What is signed, and then each part as it is encoded: the head, the claims and the signature.
+fn parts(token: &[u8]) -> Option<[&[u8]; 4]> {
+    let mut dots = token.iter().enumerate().filter(|(_, byte)| **byte == b'.');
+    let (first, second) = (dots.next()?.0, dots.next()?.0);
+    if dots.next().is_some() {
+        return None;
+    }
+    Some([
+        token.get(..second)?,
+        token.get(..first)?,
+        token.get(first + 1..second)?,
+        token.get(second + 1..)?,
+    ])
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name)?.as_str()
+}
+
+impl Key {
+    fn read(key: &Value) -> Option<Self> {
+        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(key, name)?).ok();
+        let material = match (text(key, "kty")?, text(key, "crv")) {
+            ("RSA", None) => {
+                let plain = |bytes: Vec<u8>| bytes.into_iter().skip_while(|b| *b == 0).collect();
+                Material::Rsa {
+                    n: plain(bytes("n")?),
+                    e: plain(bytes("e")?),
+                }
+            }
+            ("EC", Some("P-256")) => {
+                let (x, y) = (bytes("x")?, bytes("y")?);
+                // Uncompressed, as SEC 1 writes a point.
+                Material::P256([&[4], &*x, &*y].concat())
+            }
+            ("OKP", Some("Ed25519")) => Material::Ed25519(bytes("x")?),
+            _ => return None,
+        };
+        let is = |name: &str, wanted: &str| text(key, name).is_none_or(|given| given == wanted);
+        let fits = is("use", "sig") && is("alg", material.algorithm());
+        fits.then(|| Self {
+            id: text(key, "kid").map(Into::into),
+            material,
+        })
+    }
+}
+
+impl Material {
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Rsa { .. } => "RS256",
+            Self::P256(_) => "ES256",
+            Self::Ed25519(_) => "EdDSA",
+        }
+    }
+
+    fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
+        let verified = match self {
+            Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }.verify(
+                &RSA_PKCS1_2048_8192_SHA256,
+                signed,
+                signature,
+            ),
+            Self::P256(point) => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(signed, signature)
+            }
+            Self::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(signed, signature),
+        };
+        verified.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

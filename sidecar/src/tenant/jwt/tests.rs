@@ -1,0 +1,175 @@
+//! The keys and tokens of `golden.json` were made with another library (Python's `cryptography`), and the private keys
+//! thrown away.
+
+use super::*;
+
+const GOLDEN: &str = include_str!("golden.json");
+
+struct World {
+    jwts: Jwts,
+    rule: JwtRule,
+    tokens: Value,
+}
+
+impl World {
+    fn new() -> Self {
+        let golden: Value = serde_json::from_str(GOLDEN).unwrap();
+        Self {
+            jwts: Jwts::parse(&golden["keys"].to_string()).unwrap(),
+            rule: JwtRule {
+                claim: "tenant".into(),
+                issuer: Some("https://issuer".to_owned()),
+                audience: Some("toolspan".to_owned()),
+            },
+            tokens: golden["tokens"].clone(),
+        }
+    }
+
+    fn token(&self, name: &str) -> &str {
+        self.tokens[name].as_str().unwrap()
+    }
+
+    fn of(&self, token: &str, now: u64) -> Result<Option<String>, UnknownTenant> {
+        let now = UNIX_EPOCH + Duration::from_secs(now);
+        let found = self.jwts.tenant_of(&self.rule, token.as_bytes(), now)?;
+        Ok(found.map(|tenant| tenant.name.to_string()))
+    }
+}
+
+#[test]
+fn a_genuine_token_names_its_tenant() {
+    let world = World::new();
+    assert_eq!(format!("{:?}", world.jwts), "3 keys");
+    for name in [
+        "rs256",
+        "es256",
+        "eddsa",
+        "no_kid",
+        "one_audience",
+        "no_nbf",
+    ] {
+        for _verified_and_known in 0..2 {
+            let found = world.of(world.token(name), 1500);
+            assert_eq!(found, Ok(Some("acme".to_owned())), "{name}");
+        }
+    }
+    assert_eq!(world.jwts.lock().len(), 6);
+}
+
+#[test]
+fn what_is_not_proven_is_unknown_by_its_reason() {
+    let world = World::new();
+    for (reason, names) in [
+        (
+            UnknownTenant::JwtInvalid,
+            &[
+                "none",
+                "hs256",
+                "hs256_by_kid",
+                "lies_alg",
+                "other_kid",
+                "unknown_kid",
+                "critical",
+                "no_exp",
+                "text_exp",
+                "text_nbf",
+            ][..],
+        ),
+        (
+            UnknownTenant::JwtForeign,
+            &["other_issuer", "no_issuer", "other_audience"],
+        ),
+        (UnknownTenant::JwtWithoutClaim, &["no_claim", "list_claim"]),
+        (UnknownTenant::Invalid, &["bad_name"]),
+    ] {
+        for name in names {
+            assert_eq!(world.of(world.token(name), 1500), Err(reason), "{name}");
+        }
+    }
+    assert!(world.jwts.lock().is_empty(), "none is remembered");
+}
+
+#[test]
+fn each_changed_part_breaks_the_signature() {
+    let world = World::new();
+    for name in ["rs256", "es256", "eddsa"] {
+        let token = world.token(name);
+        let parts: Vec<&str> = token.split('.').collect();
+        let [head, claims, signature] = parts.as_slice() else {
+            panic!("three parts")
+        };
+        let other = URL_SAFE_NO_PAD
+            .encode(r#"{"iss":"https://issuer","aud":"toolspan","exp":2000,"tenant":"globex"}"#);
+        let (shorter, longer) = (
+            &signature[..signature.len() - 4],
+            format!("{signature}AAAA"),
+        );
+        for changed in [
+            format!("{head}.{other}.{signature}"),
+            format!("{head}.{claims}.{shorter}"),
+            format!("{head}.{claims}.{longer}"),
+            format!("{head}.{claims}."),
+        ] {
+            let found = world.of(&changed, 1500);
+            assert_eq!(found, Err(UnknownTenant::JwtInvalid), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_token_counts_from_its_beginning_to_its_end_give_or_take_a_minute() {
+    let world = World::new();
+    let token = world.token("eddsa");
+    let expired = Err(UnknownTenant::JwtExpired);
+    let acme = Ok(Some("acme".to_owned()));
+    for (now, expected) in [
+        (939, &expired),
+        (940, &acme),
+        (2059, &acme),
+        (2060, &expired),
+        (1500, &acme),
+    ] {
+        assert_eq!(&world.of(token, now), expected, "{now}");
+    }
+    let fresh = World::new();
+    assert_eq!(fresh.of(token, 2060), expired);
+    assert!(fresh.jwts.lock().is_empty());
+}
+
+#[test]
+fn what_is_no_jwt_is_for_others_to_judge() {
+    let world = World::new();
+    for token in [
+        "",
+        "opaque",
+        "a.b",
+        "a.b.c.d",
+        "..",
+        "bnVsbA.e30.c2ln",
+        "e30!.e30.c2ln",
+    ] {
+        assert_eq!(world.of(token, 1500), Ok(None), "{token}");
+    }
+    assert_eq!(
+        world.of("e30.e30.c2ln", 1500),
+        Err(UnknownTenant::JwtInvalid)
+    );
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_none() {
+    for (text, problem) in [
+        ("no json", "is no JSON"),
+        ("{}", "is no JWK set: it has no list of keys"),
+        (
+            r#"{"keys":[]}"#,
+            "has no public key for RS256, ES256 or EdDSA",
+        ),
+        (
+            r#"{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"OKP","crv":"Ed25519","x":"AAAA","use":"enc"},{"kty":"OKP","crv":"Ed25519","x":"AAAA","alg":"ES256"},{"kty":"EC","crv":"P-384","x":"AA","y":"AA"},7]}"#,
+            "has no public key for RS256, ES256 or EdDSA",
+        ),
+    ] {
+        assert_eq!(Jwts::parse(text).unwrap_err(), problem, "{text}");
+    }
+}
