@@ -16,7 +16,7 @@ use crate::started::{self, Started};
 
 /// Node and Python take their time on a busy machine.
 const START: Duration = Duration::from_secs(30);
-/// How long a bridge keeps the session of a client that is gone, in both that can be told.
+/// How long a bridge keeps the session of a client that is gone, in those that can be told.
 const IDLE_SECONDS: u32 = 3;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -184,6 +184,7 @@ impl Running {
             }
             ToolspanBridge => {
                 let mut command = self.sidecar(programs, sink)?;
+                command.env("TOOLSPAN_SESSION_IDLE_SECONDS", IDLE_SECONDS.to_string());
                 command.arg("--").args(&server);
                 command
             }
