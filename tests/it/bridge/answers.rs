@@ -177,6 +177,29 @@ fn an_error_that_names_nothing_is_counted_where_several_requests_are_open() {
     assert_eq!(ledger.count("undelivered"), 2);
 }
 
+#[test]
+fn an_error_that_names_nothing_is_counted_where_it_can_mean_a_client_that_left() {
+    let world = World::start(&[], &[]);
+    let mut leaves = world.caller("hold");
+    let hold = json!({"name": "hold", "_meta": {"progressToken": 1}});
+    leaves.begin("POST", "/mcp", &[], &modern(&json!(1), "tools/call", &hold));
+    assert!(leaves.event().is_some());
+    drop(leaves);
+    let left = world.otlp.wait_for_calls(1);
+    assert_eq!(outcomes(&left), ["client_gone"]);
+    let mut stays = world.caller("say");
+    let answer = stays.post(&says_modern(&json!(1), &[NAMELESS, OWN]));
+    assert_eq!(messages(&answer)[0]["result"]["own"], true, "{answer:?}");
+    let answer = stays.post(&says_modern(&json!(2), &[NAMELESS]));
+    assert_eq!(
+        messages(&answer)[0]["id"],
+        2,
+        "what came before is answered"
+    );
+    let (_, ledger) = world.calls_and_ledger(3);
+    assert_eq!(ledger.count("undelivered"), 1);
+}
+
 /// Over HTTP+SSE there is one stream, and nobody else whom it could be for.
 #[test]
 fn an_error_that_names_nothing_is_passed_on_where_there_is_one_stream() {

@@ -123,8 +123,21 @@ impl Child {
 
     /// Hands over one line, its end included. Waits while the child does not read.
     pub async fn send(&self, line: Bytes, spent: Arc<Spent>) -> Result<(), Gone> {
+        self.send_noted(line, spent, || ()).await
+    }
+
+    /// The same; the note is taken once there is room, and before the child can have said anything to the line.
+    pub async fn send_noted(
+        &self,
+        line: Bytes,
+        spent: Arc<Spent>,
+        note: impl FnOnce() + Send,
+    ) -> Result<(), Gone> {
         let lines = self.lines().ok_or(Gone)?;
-        lines.send((line, Some(spent))).await.map_err(|_| Gone)
+        let place = lines.reserve().await.map_err(|_| Gone)?;
+        note();
+        place.send((line, Some(spent)));
+        Ok(())
     }
 
     /// Hands over one line from where nobody can wait.

@@ -51,6 +51,9 @@ struct State {
     /// What the child has said of its tools.
     mirrors: Mirrors,
     last: u64,
+    /// The child may still complain of what nobody waits for: the last request that there was when it was told so. None
+    /// once it has answered a later one.
+    unclear: Option<u64>,
     /// Requests that it was chosen for, until their clients have their answers.
     users: usize,
     used: Instant,
@@ -129,6 +132,7 @@ impl Shared {
                 open: HashMap::new(),
                 mirrors: Mirrors::default(),
                 last: 0,
+                unclear: None,
                 users: 0,
                 used: clock::instant(),
                 has_task: false,
@@ -210,17 +214,19 @@ impl Shared {
 
     /// Tells the child of a request.
     async fn send(&self, number: u64, line: Bytes, spent: Arc<Spent>) -> Result<(), Gone> {
-        self.child.send(line, spent).await?;
-        if let Some(open) = self.lock().open.get_mut(&number) {
-            open.sent = true;
-        }
-        Ok(())
+        let note = || {
+            if let Some(open) = self.lock().open.get_mut(&number) {
+                open.sent = true;
+            }
+        };
+        self.child.send_noted(line, spent, note).await
     }
 
     /// Tells the child something that has no answer.
     async fn notify(&self, line: Bytes, spent: Arc<Spent>) -> Result<(), Gone> {
         self.lock().used = clock::instant();
-        self.child.send(line, spent).await
+        let note = || self.lock().blur();
+        self.child.send_noted(line, spent, note).await
     }
 
     /// A client waits no more: unless its request has ended, the child is told.
@@ -228,6 +234,9 @@ impl Shared {
         let mut state = self.lock();
         state.used = clock::instant();
         let left = state.open.remove(&number);
+        if left.as_ref().is_some_and(|left| left.sent) {
+            state.blur();
+        }
         drop(state);
         let Some(left) = left else { return };
         if left.sent {
@@ -245,6 +254,13 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The child is told, or has been, what it may complain of without naming a request, and nobody waits for that.
+    fn blur(&mut self) {
+        self.unclear = Some(self.last);
     }
 }
 

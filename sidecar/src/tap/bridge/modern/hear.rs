@@ -98,6 +98,8 @@ impl Shared {
                 };
                 state.used = clock::instant();
                 state.has_task |= creates_task(message);
+                // What came before this request has been read.
+                state.unclear.take_if(|last| number > *last);
                 if open.lists_tools {
                     state.mirrors.learn(line);
                 }
@@ -127,7 +129,7 @@ impl State {
     fn belongs(&self, message: &Message<'_>) -> Belongs {
         let named = match ids::belongs(message) {
             Belongs::Unnamed => self.only_logging().map(Belongs::Within),
-            Belongs::NamelessError => self.only(|_| true).map(Belongs::Answer),
+            Belongs::NamelessError => self.only_blamed().map(Belongs::Answer),
             named => Some(named),
         };
         named.unwrap_or(Belongs::Nowhere)
@@ -152,6 +154,15 @@ impl State {
     fn only_logging(&self) -> Option<u64> {
         self.only(|open| open.logs)
             .or_else(|| self.only(|open| !open.listens))
+    }
+
+    /// The one request that an error without a name can belong to: the child has been told of nothing else that it could
+    /// mean, and has not shown yet that it took the request.
+    fn only_blamed(&self) -> Option<u64> {
+        let number = self.only(|_| true).filter(|_| self.unclear.is_none())?;
+        let open = self.open.get(&number)?;
+        let taken = open.listens && open.events > 0;
+        (open.sent && !taken).then_some(number)
     }
 
     fn only(&self, wanted: fn(&Open) -> bool) -> Option<u64> {
@@ -226,3 +237,6 @@ fn status(message: &Message<'_>) -> StatusCode {
         _ => StatusCode::OK,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use crate::tap::bridge::caller::Caller;
 use crate::tap::bridge::child::{Child, Ending};
 use crate::tap::bridge::{Bridge, Rules};
 
-fn a_child() -> (Arc<Bridge>, Arc<Shared>) {
+pub(in crate::tap::bridge::modern) fn a_child() -> (Arc<Bridge>, Arc<Shared>) {
     let bridge = Bridge::start(Rules::of_any(), Arc::new(Counters::default()));
     let caller = Caller::default();
     let shared = Shared::new(
