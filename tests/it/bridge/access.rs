@@ -160,6 +160,40 @@ fn a_stream_of_http_sse_takes_messages_of_its_own_client_only() {
 }
 
 /// Images, frames and links are loaded without an `Origin`.
+/// A gateway may put its own baggage beside that of the client; the message's is what counts.
+#[test]
+fn a_session_is_found_by_the_tenant_of_its_messages() {
+    let world = World::start(&["--tenant-from", "baggage:tenant.id"], &[]);
+    let named = |id: u64, method: &str, tenant: &str| {
+        let baggage = format!("tenant.id={tenant}");
+        json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {},
+            "clientInfo": {"name": "scripted", "version": "1"},
+            "_meta": {"baggage": baggage}}})
+        .to_string()
+    };
+    let gateway = || world.client().with("baggage", "tenant.id=gateway");
+    let answer = gateway().post(&named(0, "initialize", "acme"));
+    let id = answer.header("mcp-session-id").expect("a session");
+    let mut session = gateway().with("mcp-session-id", id);
+    assert_eq!(session.post(&named(1, "tools/list", "acme")).status, 200);
+    assert_eq!(session.post(&named(2, "tools/list", "globex")).status, 404);
+    let mut stream = gateway();
+    stream.begin("GET", "/sse", &[], "");
+    let endpoint = stream.event().expect("an endpoint").data;
+    let post = |tenant: &str| {
+        let body = named(1, "tools/list", tenant);
+        let baggage = [("baggage", "tenant.id=elsewhere")];
+        let answer = world
+            .client()
+            .http
+            .post(&endpoint, &baggage, body.as_bytes());
+        answer.expect("an answer").status
+    };
+    assert_eq!(post("globex"), 404);
+    assert_eq!(post("gateway"), 202);
+}
+
 #[test]
 fn a_page_of_another_site_starts_no_command() {
     let world = World::start(&[], &[]);

@@ -137,24 +137,23 @@ impl Holder {
         }
     }
 
-    /// Whether a request of somebody may use the session. What was not known of its holder is from then on.
-    pub fn admits(&mut self, other: &Self) -> bool {
+    /// Whether a request of somebody could use the session. Nothing changes by it.
+    pub fn knows(&self, other: &Self) -> bool {
         // Who began without a credential has kept nobody out so far; some are asked for one later.
         let credential = self.credential == Credential::None || self.credential == other.credential;
-        if self.certificate != other.certificate || !credential || !self.claims(&other.tenant) {
+        self.certificate == other.certificate && credential && self.tenant.admits(&other.tenant)
+    }
+
+    /// Whether a request of somebody may use the session. What was not known of its holder is from then on.
+    pub fn admits(&mut self, other: &Self) -> bool {
+        if !self.knows(other) {
             return false;
+        }
+        if self.tenant == Claim::Baggage(None) {
+            self.tenant = other.tenant.clone();
         }
         self.credential = other.credential;
         true
-    }
-
-    /// Whether a message that says this of its tenant may pass.
-    pub fn claims(&mut self, tenant: &Claim) -> bool {
-        let admitted = self.tenant.admits(tenant);
-        if admitted && self.tenant == Claim::Baggage(None) {
-            self.tenant = tenant.clone();
-        }
-        admitted
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Bridge;
 use super::budget::Spent;
-use super::caller::{Claim, Holder};
+use super::caller::Holder;
 use super::child::{Child, Gone};
 use super::events::{EventBody, EventId, Finish, Outlet, Owner, Pace, event, priming};
 use super::history::History;
@@ -143,15 +143,14 @@ impl Session {
         admitted
     }
 
-    /// The same for a message that was read since.
-    pub fn claims(&self, tenant: &Claim) -> bool {
+    /// Whether the body of a request is worth reading, as its head says.
+    pub fn knows(&self, holder: &Holder) -> bool {
         let mut state = self.lock();
-        let admitted = state.ended.is_none() && state.holder.claims(tenant);
-        if admitted {
-            // Its body may have taken longer than the session may be idle.
+        let known = state.ended.is_none() && state.holder.knows(holder);
+        if known {
             state.used = clock::instant();
         }
-        admitted
+        known
     }
 
     /// Where the messages of the client belong.

@@ -171,17 +171,6 @@ pub(super) fn tenant(
     )
 }
 
-/// What a request says of its tenant, as far as a session is bound to that.
-pub(super) fn claim(
-    bridge: &Bridge,
-    client: &ClientInfo,
-    headers: &HeaderMap,
-    message: Option<&Message<'_>>,
-) -> Claim {
-    let found = tenant(bridge, client, headers, message);
-    Claim::new(bridge.rules().tenants.rule(), found)
-}
-
 /// Who asks, as far as a session is bound to that.
 pub(super) fn holder(
     bridge: &Bridge,
@@ -189,8 +178,25 @@ pub(super) fn holder(
     headers: &HeaderMap,
     message: Option<&Message<'_>>,
 ) -> Holder {
-    let tenant = claim(bridge, client, headers, message);
-    Holder::new(&bridge.keys, headers, client.certificate, tenant)
+    let found = tenant(bridge, client, headers, message);
+    holder_of(bridge, client, headers, found)
+}
+
+/// The same before the message is read, which has the last word on baggage.
+pub(super) fn holder_by_head(bridge: &Bridge, client: &ClientInfo, headers: &HeaderMap) -> Holder {
+    let tenants = &bridge.rules().tenants;
+    let found = tenants.find(Some(&standing(tenants, client, headers)), None, None);
+    holder_of(bridge, client, headers, found)
+}
+
+fn holder_of(
+    bridge: &Bridge,
+    client: &ClientInfo,
+    headers: &HeaderMap,
+    found: Result<Tenant, UnknownTenant>,
+) -> Holder {
+    let claim = Claim::new(bridge.rules().tenants.rule(), found);
+    Holder::new(&bridge.keys, headers, client.certificate, claim)
 }
 
 /// Where the messages of a POST belong.

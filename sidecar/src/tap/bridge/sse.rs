@@ -9,7 +9,7 @@ use http::request::Parts;
 use super::answer::{Answer, Refusal, SERVER_ERROR, empty, events, failed};
 use super::check;
 use super::legacy::Wire;
-use super::request::{self, claim, holder, observe};
+use super::request::{self, holder, holder_by_head, observe};
 use super::streamable::{gone, send};
 use super::{Bridge, MESSAGE_PATH};
 use crate::frame::Kind;
@@ -49,7 +49,7 @@ pub(super) async fn post(
     let session = query
         .and_then(session_id)
         .and_then(|id| bridge.session(id, Wire::Sse))
-        .filter(|session| session.admits(&holder(bridge, client, &parts.headers, None)));
+        .filter(|session| session.knows(&holder_by_head(bridge, client, &parts.headers)));
     let Some(session) = session else {
         return Err(request::pass_over(bridge, &parts.headers, body, not_found()).await);
     };
@@ -59,12 +59,8 @@ pub(super) async fn post(
     if message.is_none_or(|message| message.kind() == Kind::Invalid) {
         return Err(Refusal::bad("the body is no JSON-RPC message"));
     }
-    if !session.claims(&claim(
-        bridge,
-        client,
-        &parts.headers,
-        posted.scanner.messages().next().as_ref(),
-    )) {
+    let first = posted.scanner.messages().next();
+    if !session.admits(&holder(bridge, client, &parts.headers, first.as_ref())) {
         return Err(not_found());
     }
     let observed = observe(

@@ -14,7 +14,7 @@ use super::child::Gone;
 use super::events::EventId;
 use super::legacy::{Session, Why, Wire};
 use super::lines::{line, place};
-use super::request::{Observed, Posted, claim, holder, observe};
+use super::request::{Observed, Posted, holder, holder_by_head, observe};
 use crate::frame::{Kind, Message, Slot};
 use crate::tap::http::ClientInfo;
 use crate::tap::http::headers::{self, SESSION};
@@ -50,7 +50,7 @@ pub(super) async fn post(
     let requests = kinds().any(|kind| kind == Kind::Request);
     let first = posted.scanner.messages().next();
     let session = named.ok_or_else(no_name)?;
-    if !session.claims(&claim(bridge, client, &parts.headers, first.as_ref())) {
+    if !session.admits(&holder(bridge, client, &parts.headers, first.as_ref())) {
         return Err(not_found());
     }
     let observed = observe(
@@ -189,14 +189,25 @@ pub(super) fn named(
     if check::names_modern_version(headers) || !headers.contains_key(SESSION) {
         return Ok(None);
     }
-    session(bridge, client, headers).map(Some)
+    let whose = holder_by_head(bridge, client, headers);
+    session(bridge, headers, |session| session.knows(&whose)).map(Some)
+}
+
+/// The session that a request without a message names.
+fn own_session(
+    bridge: &Bridge,
+    client: &ClientInfo,
+    headers: &HeaderMap,
+) -> Result<Arc<Session>, Refusal> {
+    let whose = holder(bridge, client, headers, None);
+    session(bridge, headers, |session| session.admits(&whose))
 }
 
 /// The session that a request names, if it is whose session it is.
 fn session(
     bridge: &Bridge,
-    client: &ClientInfo,
     headers: &HeaderMap,
+    is_whose: impl Fn(&Session) -> bool,
 ) -> Result<Arc<Session>, Refusal> {
     if !headers.contains_key(SESSION) {
         return Err(no_name());
@@ -204,7 +215,7 @@ fn session(
     let id = headers::only(headers, &SESSION).and_then(|id| id.to_str().ok());
     let session = id
         .and_then(|id| bridge.session(id, Wire::Streamable))
-        .filter(|session| session.admits(&holder(bridge, client, headers, None)))
+        .filter(|session| is_whose(session))
         .ok_or_else(not_found)?;
     check::legacy_version(headers)?;
     Ok(session)
@@ -225,7 +236,7 @@ pub(super) fn get(bridge: &Bridge, client: &ClientInfo, parts: &Parts) -> Result
         return Ok(method_not_allowed("POST"));
     }
     check::accepts_events(&parts.headers)?;
-    let session = session(bridge, client, &parts.headers)?;
+    let session = own_session(bridge, client, &parts.headers)?;
     if let Some(last) = parts.headers.get(LAST_EVENT_ID) {
         let last = last.to_str().ok().and_then(EventId::parse);
         let stream = last.and_then(|last| session.resume(last));
@@ -251,6 +262,6 @@ pub(super) fn delete(
     if check::names_modern_version(&parts.headers) {
         return Ok(method_not_allowed("POST"));
     }
-    session(bridge, client, &parts.headers)?.end(Why::Client);
+    own_session(bridge, client, &parts.headers)?.end(Why::Client);
     Ok(empty(StatusCode::OK))
 }

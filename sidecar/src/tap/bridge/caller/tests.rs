@@ -107,8 +107,22 @@ fn a_session_is_for_one_certificate_and_one_tenant() {
     assert!(admits(&baggage("acme"), &Claim::Baggage(None)));
     assert!(!admits(&baggage("acme"), &baggage("globex")));
     let mut holder = of("a", Claim::Baggage(None));
-    assert!(holder.claims(&baggage("acme")));
-    assert!(!holder.claims(&baggage("globex")));
+    assert!(holder.admits(&of("a", baggage("acme"))));
+    assert!(!holder.admits(&of("a", baggage("globex"))));
+}
+
+#[test]
+fn a_look_at_a_request_binds_a_session_to_nothing() {
+    let keys = Keys::default();
+    let of = |authorization: &[&str], tenant: &str| {
+        let tenant = Claim::Baggage((!tenant.is_empty()).then(|| tenant.into()));
+        Holder::new(&keys, &headers(authorization), None, tenant)
+    };
+    let mut holder = of(&[], "");
+    assert!(holder.knows(&of(&["Bearer a"], "acme")));
+    assert!(holder.admits(&of(&["Basic YWxpY2U6eA=="], "globex")));
+    assert!(!holder.knows(&of(&["Bearer a"], "globex")));
+    assert!(!holder.knows(&of(&["Basic YWxpY2U6eA=="], "acme")));
 }
 
 #[test]
