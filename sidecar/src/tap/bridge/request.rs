@@ -33,6 +33,13 @@ pub(super) struct Posted {
     pub spent: Spent,
 }
 
+impl Posted {
+    /// Lets go of it once its lines are made: they are all that is needed of it, and they may wait.
+    pub fn into_spent(self) -> Spent {
+        self.spent
+    }
+}
+
 /// Reads a body.
 pub(super) async fn read(
     bridge: &Bridge,

@@ -87,9 +87,7 @@ pub(super) async fn send(
         .messages()
         .map(|message| line(&posted.body, place(&message), &observed.edits))
         .collect();
-    // The lines are all that is needed of it, and they may wait.
-    let Posted { spent, .. } = posted;
-    let spent = Arc::new(spent);
+    let spent = Arc::new(posted.into_spent());
     for line in lines {
         session.send(line, Arc::clone(&spent)).await?;
     }

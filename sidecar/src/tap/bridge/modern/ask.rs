@@ -61,7 +61,7 @@ pub(in crate::tap::bridge) async fn post(
     if message.kind() == Kind::Notification {
         let line = line(&posted.body, lines::place(&message), &[]);
         drop(messages);
-        return Ok(notify(&shared, line, posted.spent).await);
+        return Ok(notify(&shared, line, posted.into_spent()).await);
     }
     if message.text(Slot::Method).as_deref() == Some("tools/call") {
         shared
@@ -116,9 +116,8 @@ async fn ask(
     } = Shared::ask(in_use, &message, &posted.body, observed.calls.pop());
     let edits = together(observed.edits, edits);
     let line = line(&posted.body, lines::place(&message), &edits);
-    // The line is all that is needed of it, and it may wait.
-    let Posted { spent, .. } = posted;
-    if shared.send(number, line, Arc::new(spent)).await.is_err() {
+    let spent = Arc::new(posted.into_spent());
+    if shared.send(number, line, spent).await.is_err() {
         return gone(&shared).await;
     }
     match tokio::time::timeout(SILENCE, &mut first).await {
