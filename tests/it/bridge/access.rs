@@ -337,6 +337,13 @@ fn what_waits_for_commands_that_do_not_read_has_a_bound() {
             answer.text()
         );
     }
+    let expecting = session.again(proxy.address());
+    let mut expecting = expecting.with("expect", "100-continue");
+    let mut head = expecting.begin("POST", "/mcp", &[], &large);
+    while head.start_line.contains(" 100 ") {
+        head = expecting.http.read_head().expect("an answer");
+    }
+    assert!(head.start_line.contains(" 503 "), "{}", head.start_line);
     let mut websocket = End::connect(proxy.address(), "/ws", &[]).expect("an answer");
     let message = Frame::of_client(TEXT, &*large);
     std::thread::scope(|scope| {

@@ -73,7 +73,9 @@ pub(super) async fn read(
         if !spent.grow_to(length, most) {
             drop((whole, spent));
             bridge.counters.refuse(crate::counters::Refusal::HeldBytes);
-            return Err(pass_over(bridge, headers, body, no_room(most)).await);
+            // Whoever waited for a word to go on has had it.
+            read_away(bridge, body).await;
+            return Err(no_room(most));
         }
         whole.extend_from_slice(&data);
     }
@@ -120,12 +122,19 @@ pub(super) fn payer(
 pub(super) async fn pass_over(
     bridge: &Bridge,
     headers: &HeaderMap,
-    mut body: ClientBody,
+    body: ClientBody,
     refusal: Refusal,
 ) -> Refusal {
+    if !headers.contains_key(EXPECT) {
+        read_away(bridge, body).await;
+    }
+    refusal
+}
+
+async fn read_away(bridge: &Bridge, mut body: ClientBody) {
     let mut left = bridge.rules().settings.max_message_bytes;
-    if headers.contains_key(EXPECT) || body.size_hint().lower() > left as u64 {
-        return refusal;
+    if body.size_hint().lower() > left as u64 {
+        return;
     }
     while let Some(Ok(frame)) = body.frame().await {
         let read = frame.data_ref().map_or(0, Bytes::len);
@@ -134,7 +143,6 @@ pub(super) async fn pass_over(
         };
         left = rest;
     }
-    refusal
 }
 
 fn no_room(most: Most) -> Refusal {
