@@ -175,16 +175,29 @@ impl Session {
     /// Waits for the answer to `initialize`; the sender goes when the session ends first.
     pub fn await_initialize(&self) -> oneshot::Receiver<Initialized> {
         let (sender, receiver) = oneshot::channel();
-        self.lock().initialize = Some(sender);
+        let mut state = self.lock();
+        state.initialize = Some(sender).filter(|_| state.ended.is_none());
         receiver
     }
 
-    /// Opens a stream for the requests of a POST, before they are sent.
-    pub fn open_stream(self: &Arc<Self>, posted: &Posted) -> EventBody {
+    /// Opens a stream for the requests of a POST, before they are sent; none when the session has ended.
+    pub fn open_stream(self: &Arc<Self>, posted: &Posted) -> Option<EventBody> {
         let mut state = self.lock();
+        if state.ended.is_some() {
+            return None;
+        }
         state.used = clock::instant();
         state.last_stream += 1;
         let stream = state.last_stream;
+        let mut first = Vec::new();
+        if state.version.as_deref().is_some_and(|v| v >= PRIMED_SINCE) {
+            let id = state.next_event(stream);
+            first.push(priming(id));
+        }
+        let outlet = Outlet::new(self.pace);
+        let body = outlet.attach(first, 0, Owner::Stream(Arc::clone(self), stream));
+        // Before its requests: what somebody reads is not forgotten.
+        state.streams.insert(stream, outlet);
         for message in requests(&posted.scanner) {
             let over = state.routes.open(&message, &posted.body, stream);
             let over = over.and_then(|over| state.streams.remove(&over));
@@ -193,14 +206,7 @@ impl Session {
             }
             state.shrink();
         }
-        let mut first = Vec::new();
-        if state.version.as_deref().is_some_and(|v| v >= PRIMED_SINCE) {
-            let id = state.next_event(stream);
-            first.push(priming(id));
-        }
-        let outlet = Outlet::new(self.pace);
-        state.streams.insert(stream, Arc::clone(&outlet));
-        outlet.attach(first, 0, Owner::Stream(Arc::clone(self), stream))
+        Some(body)
     }
 
     /// Notes the requests of a client whose answers all go to one stream.
@@ -334,8 +340,20 @@ impl Session {
         };
         bridge.forget(&self.id);
         Counters::add(&bridge.counters.undelivered, lost);
+        self.end_calls(why);
+    }
+
+    /// What was opened behind the end of the session has to end, too.
+    pub fn end_late_calls(&self) {
+        if let Some(why) = self.ended() {
+            self.end_calls(why);
+        }
+    }
+
+    fn end_calls(&self, why: Why) {
+        let hop = self.bridge.upgrade().and_then(|bridge| bridge.hop());
         // At our own end every call ends by that, all at once.
-        if let (Some(hop), false) = (bridge.hop(), why == Why::Shutdown) {
+        if let (Some(hop), false) = (hop, why == Why::Shutdown) {
             let (outcome, error) = match why {
                 Why::Child(_) => (Outcome::ServerGone, Some("server_gone")),
                 _ => (Outcome::ClientGone, None),
@@ -362,7 +380,7 @@ impl State {
         }
     }
 
-    /// Keeps no more of requests than may be kept. The one stream of HTTP+SSE is always read.
+    /// Keeps no more of requests than may be kept. On the one stream of HTTP+SSE an answer arrives without that.
     fn shrink(&mut self) {
         let streams = &self.streams;
         let is_read = |stream| {
@@ -393,3 +411,6 @@ fn requests(scanner: &Scanner) -> impl Iterator<Item = Message<'_>> {
         .messages()
         .filter(|message| message.kind() == Kind::Request)
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,15 +61,28 @@ pub(super) async fn post(
         session.place(),
     );
     session.cancel(&posted);
-    let stream = requests.then(|| session.open_stream(&posted));
-    if send(&session, posted, &observed).await.is_err() {
-        session.over().await;
-        return Ok(gone(&session));
-    }
-    Ok(match stream {
-        Some(stream) => events(stream, None),
+    let answer = match requests.then(|| session.open_stream(&posted)) {
+        Some(Some(stream)) => events(stream, None),
+        Some(None) => return too_late(&session).await,
         None => empty(StatusCode::ACCEPTED),
-    })
+    };
+    if send(&session, posted, &observed).await.is_err() {
+        return too_late(&session).await;
+    }
+    Ok(answer)
+}
+
+/// What a client is told whose session ended while its request came.
+async fn too_late(session: &Session) -> Result<Answer, Refusal> {
+    if session.ended().is_none() {
+        // It is known why once nothing is left of its child.
+        session.over().await;
+    }
+    let gone = gone(session);
+    match session.ended() {
+        Some(Why::Child(_)) | None => Ok(gone),
+        Some(Why::Client | Why::Idle | Why::Shutdown) => Err(not_found()),
+    }
 }
 
 fn initializes(message: &Message<'_>) -> bool {
@@ -96,6 +109,7 @@ pub(super) async fn send(
 
 /// What a client is told of a child that ended before it answered.
 pub(super) fn gone(session: &Session) -> Answer {
+    session.end_late_calls();
     let exit = match session.ended() {
         Some(Why::Child(exit)) => Some(exit),
         _ => None,
@@ -164,7 +178,9 @@ async fn begin(
         session.place(),
     );
     let answered = session.await_initialize();
-    let stream = session.open_stream(&posted);
+    let Some(stream) = session.open_stream(&posted) else {
+        return Ok(gone(&session));
+    };
     // That the child is gone is told by the end of the session, which knows why.
     let _ = send(&session, posted, &observed).await;
     match answered.await {

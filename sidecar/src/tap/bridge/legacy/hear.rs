@@ -77,7 +77,12 @@ impl Hearer for Session {
 
 impl Session {
     /// Observes what the child said, and finds the stream it belongs to; none when it belongs nowhere.
-    fn take_in(&self, bridge: &Bridge, scanner: &Scanner, line: &[u8]) -> Option<Placed> {
+    pub(super) fn take_in(
+        &self,
+        bridge: &Bridge,
+        scanner: &Scanner,
+        line: &[u8],
+    ) -> Option<Placed> {
         let mut state = self.lock();
         let mut placed: Option<Placed> = None;
         for message in scanner.messages() {
@@ -119,11 +124,13 @@ impl Session {
         line: &[u8],
     ) -> Option<Placed> {
         let Some(Answered { id, closed }) = state.routes.answer(message, line) else {
-            if let Some(hop) = bridge.hop() {
-                hop.answer(message, None, clock::now());
-            }
             // Where there is but one stream nobody else could be meant: the client may make of it what it can.
-            let known = self.wire == Wire::Sse && message.is_nameless_error();
+            let known = self.wire == Wire::Sse;
+            // Its call may be open even where so many were that its route is forgotten.
+            let key = message.id().filter(|_| known).map(|id| self.key(id));
+            if let Some(hop) = bridge.hop() {
+                hop.answer(message, key.as_ref(), clock::now());
+            }
             return known.then(|| Placed::on(STANDALONE));
         };
         if let (Some(hop), Some(id)) = (bridge.hop(), id) {
@@ -233,8 +240,8 @@ impl Session {
 
 /// Where a line of the child goes.
 #[derive(Debug)]
-struct Placed {
-    stream: u64,
+pub(super) struct Placed {
+    pub stream: u64,
     /// The contexts of the requests in it.
     edits: Vec<Edit>,
     /// The stream has all its answers with it.
