@@ -39,7 +39,7 @@ pub(super) struct Places {
     retired: Vec<Arc<Shared>>,
     connections: HashMap<u64, Arc<Connection>>,
     last_connection: u64,
-    /// No connection may begin that would go on for long.
+    /// No session or connection may begin: it would go on for long.
     draining: bool,
     closed: bool,
     /// The lives of all children, those that are ending included.
@@ -69,6 +69,16 @@ impl NoChild {
     }
 }
 
+impl Places {
+    /// What begins now and would go on for long would only be cut.
+    fn check_time(&self) -> Result<(), NoChild> {
+        match self.draining {
+            true => Err(NoChild::Ending),
+            false => Ok(()),
+        }
+    }
+}
+
 impl Bridge {
     /// Starts a child and a legacy session for it.
     pub(super) async fn begin(
@@ -82,6 +92,7 @@ impl Bridge {
 
     fn begin_now(self: &Arc<Self>, wire: Wire, holder: Holder) -> Result<Arc<Session>, NoChild> {
         let mut places = lock(&self.places);
+        places.check_time()?;
         self.check_room(&mut places)?;
         let rules = self.rules();
         let (child, running) = self.start_child(&rules)?;
@@ -106,10 +117,8 @@ impl Bridge {
         make: impl Fn(Child, u64) -> Connection,
     ) -> Result<(Arc<Connection>, oneshot::Sender<()>), NoChild> {
         let mut places = lock(&self.places);
+        places.check_time()?;
         self.check_room(&mut places)?;
-        if places.draining {
-            return Err(NoChild::Ending);
-        }
         let (child, running) = self.start_child(&self.rules())?;
         places.last_connection += 1;
         let number = places.last_connection;

@@ -61,6 +61,8 @@ struct State {
     has_task: bool,
     /// Its command is another by now: it ends when nobody uses it any more.
     outdated: bool,
+    /// We end: no stream that only listens goes on, or begins.
+    draining: bool,
     /// We asked it to end.
     asked: bool,
     ended: Option<Exit>,
@@ -81,6 +83,20 @@ struct Open {
     events: u64,
     /// The child has been told of it.
     sent: bool,
+}
+
+impl Open {
+    /// A stream that only listens ends, with a head where it had none yet.
+    fn drain(&mut self) {
+        if !self.listens {
+            return;
+        }
+        self.outlet.finish(Finish::Done);
+        if let Some(first) = self.first.take() {
+            // Whoever waited may be gone.
+            let _ = first.send(First::Events);
+        }
+    }
 }
 
 /// A request on its way to the child, seen from its client.
@@ -137,6 +153,7 @@ impl Shared {
                 used: clock::instant(),
                 has_task: false,
                 outdated: false,
+                draining: false,
                 asked: false,
                 ended: None,
             }),
@@ -158,8 +175,10 @@ impl Shared {
 
     /// Streams that only listen end.
     pub fn drain(&self) {
-        for open in self.lock().open.values().filter(|open| open.listens) {
-            open.outlet.finish(Finish::Done);
+        let mut state = self.lock();
+        state.draining = true;
+        for open in state.open.values_mut() {
+            open.drain();
         }
     }
 
@@ -190,7 +209,7 @@ impl Shared {
         let number = state.last;
         let (names, edits) = ids::number(message, body, number);
         let method = message.text(Slot::Method);
-        let open = Open {
+        let mut open = Open {
             names,
             listens: method.as_deref() == Some("subscriptions/listen"),
             lists_tools: method.as_deref() == Some("tools/list"),
@@ -201,6 +220,9 @@ impl Shared {
             events: 0,
             sent: false,
         };
+        if state.draining {
+            open.drain();
+        }
         state.open.insert(number, open);
         drop(state);
         let asked = Asked { shared, number };

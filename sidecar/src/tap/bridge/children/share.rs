@@ -33,6 +33,9 @@ impl Bridge {
         let (child, running) = self.start_child(&rules)?;
         let shared = Arc::new(Shared::new(self, &rules, child, caller.clone()));
         let in_use = shared.hold();
+        if places.draining {
+            shared.drain();
+        }
         places.callers.insert(caller.clone(), Arc::clone(&shared));
         self.run(&mut places, running, shared);
         // The lock is not given back yet, so nobody can have ended it.

@@ -6,6 +6,7 @@ use super::*;
 use crate::tap::bridge::budget::Payer;
 use crate::tap::bridge::caller::Claim;
 use crate::tap::bridge::child::Ending;
+use crate::tap::bridge::children::NoChild;
 use crate::tap::bridge::lines::scan;
 
 fn a_session(wire: Wire) -> (Arc<Bridge>, Arc<Session>) {
@@ -76,4 +77,13 @@ async fn nobody_waits_for_a_session_that_has_ended() {
     initialized
         .await
         .expect_err("nobody is left who could tell");
+}
+
+#[tokio::test]
+async fn no_session_begins_once_we_end() {
+    let bridge = Bridge::start(Rules::of_any(), Arc::default());
+    bridge.drain();
+    let holder = Holder::new(&bridge.keys, &HeaderMap::new(), None, Claim::Ours);
+    let begun = bridge.begin(Wire::Sse, holder).await;
+    assert!(matches!(begun, Err(NoChild::Ending)));
 }

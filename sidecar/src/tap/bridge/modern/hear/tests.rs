@@ -1,3 +1,5 @@
+use std::future::poll_fn;
+
 use super::*;
 use crate::tap::bridge::lines::scan;
 use crate::tap::bridge::modern::Asking;
@@ -84,4 +86,19 @@ async fn an_error_that_names_nothing_ends_no_stream_that_has_begun() {
     assert!(says(&bridge, &shared, changed));
     assert!(!says(&bridge, &shared, ERROR));
     drop(stream);
+}
+
+#[tokio::test]
+async fn a_stream_that_only_listens_ends_with_us_whenever_it_began() {
+    let (_bridge, shared) = a_child();
+    let early = ask(&shared, LISTEN, true);
+    shared.drain();
+    let late = ask(&shared, LISTEN, true);
+    for mut stream in [early, late] {
+        assert!(matches!(stream.first.try_recv(), Ok(First::Events)));
+        let next = poll_fn(|cx| stream.events.poll_next(cx)).await;
+        assert!(next.is_none(), "{next:?}");
+    }
+    let mut call = ask(&shared, CALL, true);
+    assert!(call.first.try_recv().is_err(), "it is answered first");
 }
