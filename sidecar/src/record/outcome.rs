@@ -36,7 +36,8 @@ pub enum Outcome {
     Unread,
     /// An answer that is no JSON-RPC.
     Malformed,
-    /// The table of open calls was full.
+    /// We had no room to wait for its answer: the table of open calls was full, or a client was cut off for which too much
+    /// had to be kept.
     Evicted,
     /// We were stopped while the call was open.
     Shutdown,

@@ -203,10 +203,23 @@ fn what_breaks_the_protocol_ends_the_connection_with_its_code_and_the_child() {
     // An answer that is too large is our own failure.
     let mut end = world.websocket(&[]);
     let child = child(&mut end);
+    say(&mut end, &call(&json!(0), "hold", &json!({})));
     say(&mut end, &call(&json!(1), "big", &json!({"bytes": 80_000})));
     assert_eq!(code(&mut end), Some(1011));
     wait_until_gone(child);
-    world.calls(10);
+    let spans = world.calls(11);
+    let of = |id: &str| {
+        let of = |span: &&Span| {
+            let outcome = span.text("toolspan.outcome");
+            span.text("jsonrpc.request.id") == id && outcome != "ok"
+        };
+        spans
+            .iter()
+            .find(of)
+            .map(|span| span.text("toolspan.outcome"))
+    };
+    assert_eq!(of("1"), Some("unread"));
+    assert_eq!(of("0"), Some("evicted"), "its client was there");
 }
 
 #[test]

@@ -326,5 +326,6 @@ fn a_client_of_http_sse_that_reads_nothing_ends_with_its_child() {
     assert_eq!(gone.expect("an answer").status, 404);
     drop(stream);
     let (outcomes, _) = world.outcomes(1);
-    assert_eq!(outcomes, ["client_gone"]);
+    // By what is noticed first: that it holds up the child, or that it takes nothing of the connection.
+    assert!(["evicted", "client_gone"].contains(&outcomes[0].as_str()));
 }

@@ -252,7 +252,7 @@ impl Drop for EventBody {
         match &self.owner {
             Owner::Stream(session, stream) => session.client_left(*stream),
             Owner::Session(session) => session.stream_left(finish),
-            Owner::Request(asked) => asked.leave(),
+            Owner::Request(asked) => asked.leave(finish),
         }
     }
 }

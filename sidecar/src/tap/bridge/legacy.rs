@@ -46,6 +46,8 @@ pub(super) enum Why {
     /// Its client said so, or left the only stream it has.
     Client,
     Idle,
+    /// We cut it off: its client reads too little, or there is no room for what it was to hear.
+    Cut,
     /// The child has ended.
     Child(Exit),
     /// We end.
@@ -284,11 +286,12 @@ impl Session {
         state.abandon(stream);
     }
 
-    /// The one stream that the client has is over: it left, or was cut; or all was said, because we end.
+    /// The one stream that the client has is over: it left, or we cut it; or all was said, because we end.
     pub fn stream_left(&self, finish: Option<Finish>) {
         self.end(match finish {
             Some(Finish::Done) => Why::Shutdown,
-            Some(Finish::Cut) | None => Why::Client,
+            Some(Finish::Cut) => Why::Cut,
+            None => Why::Client,
         });
     }
 
@@ -329,7 +332,7 @@ impl Session {
         drop(state);
         self.child.end();
         let finish = match why {
-            Why::Child(_) | Why::Shutdown => Finish::Cut,
+            Why::Cut | Why::Child(_) | Why::Shutdown => Finish::Cut,
             Why::Client | Why::Idle => Finish::Done,
         };
         for outlet in streams.values() {
@@ -356,6 +359,7 @@ impl Session {
         if let (Some(hop), false) = (hop, why == Why::Shutdown) {
             let (outcome, error) = match why {
                 Why::Child(_) => (Outcome::ServerGone, Some("server_gone")),
+                Why::Cut => (Outcome::Evicted, Some("evicted")),
                 _ => (Outcome::ClientGone, None),
             };
             hop.end_session(self.hash, outcome, error, clock::now());

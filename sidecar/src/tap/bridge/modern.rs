@@ -130,9 +130,15 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Nobody waits any more.
-    pub fn leave(&self) {
-        self.shared.leave(self.number);
+    /// Nobody waits any more: its client left, unless it was us who finished its stream.
+    pub fn leave(&self, finish: Option<Finish>) {
+        let outcome = match finish {
+            None => Outcome::ClientGone,
+            // There was no room for what it does not read.
+            Some(Finish::Cut) => Outcome::Evicted,
+            Some(Finish::Done) => Outcome::Shutdown,
+        };
+        self.shared.leave(self.number, outcome);
     }
 }
 
@@ -252,7 +258,7 @@ impl Shared {
     }
 
     /// A client waits no more: unless its request has ended, the child is told.
-    fn leave(&self, number: u64) {
+    fn leave(&self, number: u64, outcome: Outcome) {
         let mut state = self.lock();
         state.used = clock::instant();
         let left = state.open.remove(&number);
@@ -264,7 +270,7 @@ impl Shared {
         if left.sent {
             self.child.send_later(cancel(number));
         }
-        self.end_call(left.key.as_ref(), Outcome::ClientGone);
+        self.end_call(left.key.as_ref(), outcome);
     }
 
     fn end_call(&self, key: Option<&Key>, outcome: Outcome) {

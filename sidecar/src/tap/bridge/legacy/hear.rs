@@ -63,7 +63,7 @@ impl Hearer for Session {
         }
         if cut && self.wire == Wire::Sse {
             // Its one stream was cut, and there is no way back to it.
-            self.end(Why::Client);
+            self.end(Why::Cut);
         }
     }
 
@@ -215,7 +215,7 @@ impl Session {
             (Pushed::Stalled, Wire::Sse) => {
                 outlet.finish(Finish::Cut);
                 // It has no other stream, and its connection may stay as it is for long.
-                self.end(Why::Client);
+                self.end(Why::Cut);
             }
         }
         lost

@@ -193,7 +193,7 @@ impl Connection {
             bridge.counters.refuse(Refusal::HeldBytes);
         }
         let (code, reason) = (Some(TRY_AGAIN_LATER), "no room for the message".to_owned());
-        self.end(Why::Client, Farewell::Now { code, reason });
+        self.end(Why::Cut, Farewell::Now { code, reason });
     }
 
     /// The client is not there any more.
@@ -219,6 +219,7 @@ impl Connection {
             // At our own end every call ends by that, all at once.
             Why::Shutdown => {}
             Why::Child(_) => self.end_calls(Outcome::ServerGone, Some("server_gone")),
+            Why::Cut => self.end_calls(Outcome::Evicted, Some("evicted")),
             Why::Client | Why::Idle => self.end_calls(Outcome::ClientGone, None),
         }
     }
@@ -302,7 +303,7 @@ impl Hearer for Connection {
         }
         // Who waits for an answer that never comes would wait in vain.
         let (code, reason) = (1011, "an answer of the command is too large".to_owned());
-        self.end(Why::Client, Farewell::Last { code, reason });
+        self.end(Why::Cut, Farewell::Last { code, reason });
     }
 
     fn ended(self: &Arc<Self>, exit: Exit) {
