@@ -81,7 +81,7 @@ async fn too_late(session: &Session) -> Result<Answer, Refusal> {
     let gone = gone(session);
     match session.ended() {
         Some(Why::Child(_)) | None => Ok(gone),
-        Some(Why::Client | Why::Idle | Why::Shutdown) => Err(not_found()),
+        Some(Why::Client | Why::Cut | Why::Idle | Why::Shutdown) => Err(not_found()),
     }
 }
 
