@@ -72,10 +72,12 @@ fn post(
 fn clients_with_different_certificates_share_no_child_and_no_session() {
     let authority = Authority::default();
     let world = behind_tls(&authority);
-    let (one, other) = (
-        authority.issue("one", &["client"]),
-        authority.issue("other", &["client"]),
-    );
+    let [one, renewed, other] = [
+        ("one", "client"),
+        ("renewed", "client"),
+        ("other", "another"),
+    ]
+    .map(|(file, name)| authority.issue(file, &[name]));
     let headers = [
         ("mcp-protocol-version", "2026-07-28"),
         ("mcp-method", "tools/call"),
@@ -85,6 +87,11 @@ fn clients_with_different_certificates_share_no_child_and_no_session() {
     let child = |who: &Identity| post(&world, (&authority, who), &headers, &body).2;
     assert_eq!(child(&one), child(&one));
     assert_ne!(child(&one), child(&other));
+    assert_ne!(
+        child(&one),
+        child(&renewed),
+        "a shared child is for one certificate"
+    );
     let initialize = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-06-18", "capabilities": {}}});
     let (status, id, _) = post(&world, (&authority, &one), &[], &initialize.to_string());
@@ -92,6 +99,7 @@ fn clients_with_different_certificates_share_no_child_and_no_session() {
     let id = id.expect("a session");
     let session = [("mcp-session-id", id.as_str())];
     assert_eq!(post(&world, (&authority, &one), &session, LIST).0, 200);
+    assert_eq!(post(&world, (&authority, &renewed), &session, LIST).0, 200);
     assert_eq!(post(&world, (&authority, &other), &session, LIST).0, 404);
 }
 

@@ -2,7 +2,7 @@
 //! Never keeps a credential, only keyed hashes, and never lets anybody in: who is who was decided before us (no I/O).
 //!
 //! A shared child belongs to one [`Caller`]: whatever differs makes another. A session belongs to a [`Holder`], which
-//! must outlive a token: clients get new ones while a session goes on.
+//! must outlive a token and a certificate: clients get new ones while a session goes on.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
@@ -16,7 +16,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use crate::record::{Tenant, TenantSource};
 use crate::tap::http::headers::only;
 use crate::tenant::{TenantRule, UnknownTenant};
-use crate::wire::Fingerprint;
+use crate::wire::{Fingerprint, SubjectNames};
 
 /// What hashes are made with: 128 bits that only this process can make.
 #[derive(Debug, Default)]
@@ -57,9 +57,18 @@ impl Caller {
 /// Whose a session is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Holder {
-    certificate: Option<Fingerprint>,
+    certificate: Option<Certificate>,
     credential: Credential,
     tenant: Claim,
+}
+
+/// What of a certificate stays when it is renewed, and is the same in all replicas of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certificate {
+    /// The hash of the names that it is for.
+    Of([u64; 2]),
+    /// It is for none that we can read.
+    Nameless(Fingerprint),
 }
 
 /// What of a credential stays when it is renewed.
@@ -110,6 +119,18 @@ impl Claim {
     }
 }
 
+impl Certificate {
+    pub fn new(keys: &Keys, fingerprint: Fingerprint, names: &SubjectNames) -> Self {
+        if names.dns.is_empty() && names.uris.is_empty() {
+            return Self::Nameless(fingerprint);
+        }
+        let (mut dns, mut uris) = (names.dns.clone(), names.uris.clone());
+        dns.sort_unstable();
+        uris.sort_unstable();
+        Self::Of(keys.hash((dns, uris)))
+    }
+}
+
 impl Credential {
     fn new(keys: &Keys, headers: &HeaderMap) -> Self {
         if !headers.contains_key(AUTHORIZATION) {
@@ -127,7 +148,7 @@ impl Holder {
     pub fn new(
         keys: &Keys,
         headers: &HeaderMap,
-        certificate: Option<Fingerprint>,
+        certificate: Option<Certificate>,
         tenant: Claim,
     ) -> Self {
         Self {

@@ -21,7 +21,7 @@ use crate::tap::http::headers::{self, Media};
 use crate::tap::http::paced::ClientBody;
 use crate::tenant::{Standing, Tenants, UnknownTenant};
 
-use super::caller::{Caller, Claim, Holder};
+use super::caller::{Caller, Certificate, Claim, Holder};
 use super::legacy::Session;
 
 /// The body of a POST.
@@ -211,7 +211,10 @@ fn holder_of(
     found: Result<Tenant, UnknownTenant>,
 ) -> Holder {
     let claim = Claim::new(bridge.rules().tenants.rule(), found);
-    Holder::new(&bridge.keys, headers, client.certificate, claim)
+    let certificate = client.certificate.zip(client.names.as_deref());
+    let certificate =
+        certificate.map(|(shown, names)| Certificate::new(&bridge.keys, shown, names));
+    Holder::new(&bridge.keys, headers, certificate, claim)
 }
 
 /// Where the messages of a POST belong.

@@ -94,7 +94,10 @@ fn the_first_credential_that_is_shown_binds() {
 #[test]
 fn a_session_is_for_one_certificate_and_one_tenant() {
     let keys = Keys::default();
-    let of = |shown, tenant| Holder::new(&keys, &HeaderMap::new(), certificate(shown), tenant);
+    let of = |shown, tenant| {
+        let shown = certificate(shown).map(Certificate::Nameless);
+        Holder::new(&keys, &HeaderMap::new(), shown, tenant)
+    };
     let header = |name: &str| Claim::Shown(Some(name.into()));
     let baggage = |name: &str| Claim::Baggage(Some(name.into()));
     let admits = |one: &Claim, other: &Claim| of("a", one.clone()).admits(&of("a", other.clone()));
@@ -157,4 +160,40 @@ fn a_claim_is_what_requests_have_a_say_in() {
     let claim = Claim::new(&both, of(TenantSource::Token));
     assert_eq!(claim, Claim::Shown(acme()));
     assert_eq!(Claim::new(&both, false_one()), Claim::Shown(None));
+}
+
+#[test]
+fn a_session_outlives_a_certificate_but_not_its_names() {
+    let keys = Keys::default();
+    let names = |names: &[&str]| -> Vec<Box<str>> { names.iter().map(|&n| n.into()).collect() };
+    let of = |shown, dns: &[&str], uris: &[&str]| {
+        let (dns, uris) = (names(dns), names(uris));
+        let shown = certificate(shown).expect("a hash");
+        Certificate::new(&keys, shown, &SubjectNames { dns, uris })
+    };
+    let gateway = of(
+        "a",
+        &["gateway", "gateway.prod"],
+        &["spiffe://prod/gateway"],
+    );
+    let renewed = of(
+        "b",
+        &["gateway.prod", "gateway"],
+        &["spiffe://prod/gateway"],
+    );
+    assert_eq!(gateway, renewed);
+    for other in [
+        of("a", &["gateway"], &["spiffe://prod/gateway"]),
+        of("a", &["gateway", "gateway.prod"], &[]),
+        of(
+            "a",
+            &[],
+            &["gateway", "gateway.prod", "spiffe://prod/gateway"],
+        ),
+        of("a", &[], &[]),
+    ] {
+        assert_ne!(gateway, other);
+    }
+    assert_ne!(of("a", &[], &[]), of("b", &[], &[]));
+    assert_eq!(of("a", &[], &[]), of("a", &[], &[]));
 }
