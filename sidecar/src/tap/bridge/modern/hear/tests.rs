@@ -102,3 +102,16 @@ async fn a_stream_that_only_listens_ends_with_us_whenever_it_began() {
     let mut call = ask(&shared, CALL, true);
     assert!(call.first.try_recv().is_err(), "it is answered first");
 }
+
+#[tokio::test]
+async fn a_child_that_answered_with_a_task_works_on() {
+    let (bridge, shared) = a_child();
+    let call = ask(&shared, CALL, true);
+    assert!(answers(&bridge, &shared, &call));
+    assert!(!shared.lock().has_task);
+    let call = ask(&shared, CALL, true);
+    let number = call.number;
+    let task = format!(r#"{{"id":{number},"result":{{"resultType":"task","taskId":"1"}}}}"#);
+    assert!(says(&bridge, &shared, &task));
+    assert!(shared.lock().has_task);
+}
