@@ -5,7 +5,7 @@ A `tools/call` says by its name what happens:
     line        answer with the very line that came
     progress    three notifications under the request's token, then the answer
     log         one `notifications/message`, then the answer
-    ask         ask the client (`sampling/createMessage`), answer with what it says
+    ask         ask the client (`sampling/createMessage`, with our arguments), answer with what it says
     hold        no answer, but one notification if there is a token; a cancel of it is noted
     cancelled   answer with the notes of the cancels so far
     refused     answer with the errors that our own requests were answered with
@@ -58,7 +58,7 @@ def call(message, line):
             answer(request_id, {})
         case "ask":
             asked["ask-1"] = request_id
-            say({"jsonrpc": "2.0", "id": "ask-1", "method": "sampling/createMessage", "params": {"maxTokens": 5}})
+            say({"jsonrpc": "2.0", "id": "ask-1", "method": "sampling/createMessage", "params": {"maxTokens": 5, **arguments}})
         case "hold":
             if token is not None:
                 notify("notifications/progress", {"progressToken": token, "progress": 1})

@@ -397,3 +397,37 @@ fn a_session_goes_on_with_another_token_of_its_tenant_only() {
     let spans = world.calls(3);
     assert!(spans.iter().all(|span| span.text("tenant.id") == "acme"));
 }
+
+/// The child can write any baggage; who began its session is what counts.
+#[test]
+fn what_a_child_asks_is_asked_for_the_tenant_of_its_session() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let file = folder.path().join("tokens");
+    // Of the token `1`.
+    let line = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b acme\n";
+    std::fs::write(&file, line).expect("a scratch file");
+    let file = argument(&file);
+    let options = [
+        "--tenant-from",
+        "token,baggage:tenant.id",
+        "--tokens-file",
+        file,
+    ];
+    let world = World::start(&options, &[]);
+    let session = world.client().with("authorization", "Bearer 1");
+    let mut session = session.initialize("2025-11-25");
+    let mut other = session.again(world.proxy.address());
+    let pretends = json!({"_meta": {"baggage": "tenant.id=globex"}});
+    session.begin("POST", "/mcp", &[], &call(&json!(1), "ask", &pretends));
+    let _primer = session.event().expect("a primer");
+    let question = session.event().expect("a question").json();
+    let baggage = question["params"]["_meta"]["baggage"].as_str();
+    assert!(baggage.is_some_and(|baggage| baggage.contains("tenant.id=globex")));
+    let said = json!({"jsonrpc": "2.0", "id": question["id"], "result": {}});
+    assert_eq!(other.post(&said.to_string()).status, 202);
+    assert_eq!(session.event().expect("an answer").json()["id"], 1);
+    let spans = world.calls(3);
+    for span in &spans {
+        assert_eq!(span.text("tenant.id"), "acme", "{span:?}");
+    }
+}

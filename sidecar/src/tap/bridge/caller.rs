@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 
 use crate::record::{Tenant, TenantSource};
 use crate::tap::http::headers::only;
-use crate::tenant::{TenantRule, UnknownTenant};
+use crate::tenant::{Standing, TenantRule, UnknownTenant};
 use crate::wire::{Fingerprint, SubjectNames};
 
 /// What hashes are made with: 128 bits that only this process can make.
@@ -60,6 +60,8 @@ pub(super) struct Holder {
     certificate: Option<Certificate>,
     credential: Credential,
     tenant: Claim,
+    /// What the sources made of its last request: the questions of the child are asked on its behalf.
+    pub standing: Standing,
 }
 
 /// What of a certificate stays when it is renewed, and is the same in all replicas of a client.
@@ -155,6 +157,7 @@ impl Holder {
             certificate,
             credential: Credential::new(keys, headers),
             tenant,
+            standing: Standing::default(),
         }
     }
 
@@ -174,6 +177,7 @@ impl Holder {
             self.tenant = other.tenant.clone();
         }
         self.credential = other.credential;
+        self.standing.clone_from(&other.standing);
         true
     }
 }

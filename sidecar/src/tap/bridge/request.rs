@@ -177,13 +177,19 @@ pub(super) fn tenant(
     message: Option<&Message<'_>>,
 ) -> Result<Tenant, UnknownTenant> {
     let tenants = &bridge.rules().tenants;
+    let standing = standing(tenants, client, headers);
+    tenant_by(tenants, &standing, headers, message)
+}
+
+fn tenant_by(
+    tenants: &Tenants,
+    standing: &Standing,
+    headers: &HeaderMap,
+    message: Option<&Message<'_>>,
+) -> Result<Tenant, UnknownTenant> {
     let of_message = message.and_then(|message| message.whole_text(Slot::Baggage));
     let of_head = headers::list(headers, &headers::BAGGAGE);
-    tenants.find(
-        Some(&standing(tenants, client, headers)),
-        of_message.as_deref(),
-        of_head.as_deref(),
-    )
+    tenants.find(Some(standing), of_message.as_deref(), of_head.as_deref())
 }
 
 /// Who asks, as far as a session is bound to that.
@@ -193,28 +199,34 @@ pub(super) fn holder(
     headers: &HeaderMap,
     message: Option<&Message<'_>>,
 ) -> Holder {
-    let found = tenant(bridge, client, headers, message);
-    holder_of(bridge, client, headers, found)
+    let tenants = &bridge.rules().tenants;
+    let standing = standing(tenants, client, headers);
+    let found = tenant_by(tenants, &standing, headers, message);
+    holder_of(bridge, client, headers, standing, found)
 }
 
 /// The same before the message is read, which has the last word on baggage.
 pub(super) fn holder_by_head(bridge: &Bridge, client: &ClientInfo, headers: &HeaderMap) -> Holder {
     let tenants = &bridge.rules().tenants;
-    let found = tenants.find(Some(&standing(tenants, client, headers)), None, None);
-    holder_of(bridge, client, headers, found)
+    let standing = standing(tenants, client, headers);
+    let found = tenants.find(Some(&standing), None, None);
+    holder_of(bridge, client, headers, standing, found)
 }
 
 fn holder_of(
     bridge: &Bridge,
     client: &ClientInfo,
     headers: &HeaderMap,
+    standing: Standing,
     found: Result<Tenant, UnknownTenant>,
 ) -> Holder {
     let claim = Claim::new(bridge.rules().tenants.rule(), found);
     let certificate = client.certificate.zip(client.names.as_deref());
     let certificate =
         certificate.map(|(shown, names)| Certificate::new(&bridge.keys, shown, names));
-    Holder::new(&bridge.keys, headers, certificate, claim)
+    let mut holder = Holder::new(&bridge.keys, headers, certificate, claim);
+    holder.standing = standing;
+    holder
 }
 
 /// Where the messages of a POST belong.

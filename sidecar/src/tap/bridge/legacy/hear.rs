@@ -187,6 +187,8 @@ impl Session {
         }
         let arrival = Arrival {
             cause: hop.cause(self.scope, Direction::ToServer),
+            // Without it the child could name any tenant in the baggage that it writes.
+            standing: Some(&state.holder.standing),
             session: Some(self.hash),
             peers: state.peers.clone(),
             size: usize::try_from(message.bytes()).unwrap_or(usize::MAX),
