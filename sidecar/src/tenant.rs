@@ -134,6 +134,8 @@ pub enum Standing {
     #[default]
     Open,
     Known(Tenant),
+    /// It is proven by a token whose time is not now. A session of that tenant goes on; its calls are unknown.
+    Untimely(Tenant),
     /// The first that said something cannot be believed; those behind it are not asked.
     Unknown(UnknownTenant),
 }
@@ -242,45 +244,41 @@ impl Tenants {
     pub fn judge(&self, evidence: &Evidence<'_>) -> Standing {
         for source in &self.rule.sources {
             match self.ask(source, evidence) {
-                Ok(None) => {}
-                Ok(Some(tenant)) => return Standing::Known(tenant),
+                Ok(Standing::Open) => {}
+                Ok(standing) => return standing,
                 Err(why) => return Standing::Unknown(why),
             }
         }
         Standing::Open
     }
 
-    fn ask(
-        &self,
-        source: &Source,
-        evidence: &Evidence<'_>,
-    ) -> Result<Option<Tenant>, UnknownTenant> {
+    fn ask(&self, source: &Source, evidence: &Evidence<'_>) -> Result<Standing, UnknownTenant> {
         match source {
             Source::Header(name) => {
                 let Some(value) = only(evidence.headers, name)? else {
-                    return Ok(None);
+                    return Ok(Standing::Open);
                 };
                 if !self.rule.trusted.trusts(evidence.peer) {
                     return Err(UnknownTenant::UntrustedPeer);
                 }
                 let name = std::str::from_utf8(value.as_bytes());
                 let name = name.map_err(|_| UnknownTenant::Invalid)?.trim();
-                tenant(name, TenantSource::Header).map(Some)
+                tenant(name, TenantSource::Header).map(Standing::Known)
             }
             Source::Certificate(pattern) => {
                 let names = evidence.names.into_iter();
                 let mut found = names.flat_map(|names| pattern.tenants(names));
                 let Some(first) = found.next() else {
-                    return Ok(None);
+                    return Ok(Standing::Open);
                 };
                 if found.any(|other| other != first) {
                     return Err(UnknownTenant::Ambiguous);
                 }
-                tenant(&first, TenantSource::Certificate).map(Some)
+                tenant(&first, TenantSource::Certificate).map(Standing::Known)
             }
             Source::Jwt(rule) => {
                 let Some(token) = bearer(evidence.headers)? else {
-                    return Ok(None);
+                    return Ok(Standing::Open);
                 };
                 let jwts = self.jwts.read().unwrap_or_else(PoisonError::into_inner);
                 match &*jwts {
@@ -290,12 +288,12 @@ impl Tenants {
             }
             Source::Token => {
                 let Some(token) = bearer(evidence.headers)? else {
-                    return Ok(None);
+                    return Ok(Standing::Open);
                 };
                 let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
                 let name = tokens.tenant_of(token);
                 let name = name.ok_or(UnknownTenant::UnknownToken)?;
-                Ok(Some(Tenant {
+                Ok(Standing::Known(Tenant {
                     name: Arc::clone(name),
                     source: TenantSource::Token,
                 }))
@@ -316,6 +314,7 @@ impl Tenants {
     ) -> Result<Tenant, UnknownTenant> {
         match standing {
             Some(Standing::Known(tenant)) => return Ok(tenant.clone()),
+            Some(Standing::Untimely(_)) => return Err(UnknownTenant::JwtExpired),
             Some(Standing::Unknown(why)) => return Err(*why),
             Some(Standing::Open) | None => {}
         }

@@ -239,7 +239,7 @@ fn a_pod_has_its_namespace_or_label_for_calls_that_name_no_tenant() {
 }
 
 /// An issuer of JWTs, with one key.
-struct Issuer(Ed25519KeyPair);
+pub(crate) struct Issuer(Ed25519KeyPair);
 
 impl Default for Issuer {
     fn default() -> Self {
@@ -249,13 +249,13 @@ impl Default for Issuer {
 }
 
 impl Issuer {
-    fn keys(&self) -> String {
+    pub(crate) fn keys(&self) -> String {
         let x = URL_SAFE_NO_PAD.encode(self.0.public_key().as_ref());
         json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]}).to_string()
     }
 
     /// The header of a request with a token for this tenant, that ends so many seconds from now.
-    fn bearer(&self, org: &str, seconds: i64) -> String {
+    pub(crate) fn bearer(&self, org: &str, seconds: i64) -> String {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .expect("a time");

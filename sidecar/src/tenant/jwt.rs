@@ -17,7 +17,7 @@ use ring::signature::{
 };
 use serde_json::Value;
 
-use super::{UnknownTenant, tenant};
+use super::{Standing, UnknownTenant, tenant};
 use crate::record::{Tenant, TenantSource};
 
 /// How far the clocks of issuers may be from ours, in seconds.
@@ -83,7 +83,7 @@ impl Jwts {
         })
     }
 
-    /// The tenant that a token proves; none where it is no JWT at all.
+    /// What a token proves; nothing where it is no JWT at all.
     ///
     /// # Errors
     /// Why it proves nothing.
@@ -92,7 +92,7 @@ impl Jwts {
         rule: &JwtRule,
         token: &[u8],
         now: SystemTime,
-    ) -> Result<Option<Tenant>, UnknownTenant> {
+    ) -> Result<Standing, UnknownTenant> {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let now = since.as_secs_f64();
         let hash: Option<[u8; 32]> = digest::digest(&digest::SHA256, token)
@@ -104,16 +104,19 @@ impl Jwts {
             Some(verified) => verified,
             None => {
                 let Some(verified) = self.verify(rule, token)? else {
-                    return Ok(None);
+                    return Ok(Standing::Open);
                 };
                 self.remember(hash, &verified, now);
                 verified
             }
         };
-        if verified.expires + SKEW <= now || verified.begins - SKEW > now {
-            return Err(UnknownTenant::JwtExpired);
-        }
-        Ok(Some(verified.tenant))
+        let timely = verified.begins - SKEW <= now && now < verified.expires + SKEW;
+        let standing = if timely {
+            Standing::Known
+        } else {
+            Standing::Untimely
+        };
+        Ok(standing(verified.tenant))
     }
 
     /// What is over is not worth the room.

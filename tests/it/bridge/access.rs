@@ -9,6 +9,7 @@ use tests::wire::client::Client as TlsClient;
 
 use super::modern::{modern, tool};
 use super::*;
+use crate::tenants::Issuer;
 
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
@@ -430,4 +431,31 @@ fn what_a_child_asks_is_asked_for_the_tenant_of_its_session() {
     for span in &spans {
         assert_eq!(span.text("tenant.id"), "acme", "{span:?}");
     }
+}
+
+#[test]
+fn a_session_outlives_the_end_of_its_jwt_but_the_tenant_of_a_call_does_not() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let keys = folder.path().join("keys");
+    let (issuer, forger) = (Issuer::default(), Issuer::default());
+    std::fs::write(&keys, issuer.keys()).expect("a scratch file");
+    let keys = argument(&keys);
+    let env = [("TOOLSPAN_JWT_KEYS_FILE", keys)];
+    let world = World::start(&["--tenant-from", "jwt:org"], &env);
+    let (valid, over) = (issuer.bearer("acme", 3600), issuer.bearer("acme", -3600));
+    // Its client has not seen yet that its token is over.
+    let session = world.client().with("authorization", &over);
+    let mut session = session.initialize("2025-06-18");
+    session.headers.rotate_left(1);
+    let status = |token: &str| world.status(&session, &[("authorization", token)]);
+    assert_eq!(status(&valid), 200, "renewed");
+    assert_eq!(status(&over), 200, "over again");
+    assert_eq!(status(&issuer.bearer("globex", -3600)), 404);
+    assert_eq!(status(&forger.bearer("acme", -3600)), 404);
+    assert_eq!(status(&forger.bearer("acme", 3600)), 404);
+    let (spans, summary) = world.calls_and_ledger(3);
+    let mut of: Vec<&str> = spans.iter().map(|span| span.text("tenant.id")).collect();
+    of.sort_unstable();
+    assert_eq!(of, ["acme", "unknown", "unknown"]);
+    assert_eq!(summary.count("tenant_unknown"), 2);
 }

@@ -95,9 +95,17 @@ pub(super) enum Claim {
 }
 
 impl Claim {
-    pub fn new(rule: &TenantRule, found: Result<Tenant, UnknownTenant>) -> Self {
+    pub fn new(
+        rule: &TenantRule,
+        standing: &Standing,
+        found: Result<Tenant, UnknownTenant>,
+    ) -> Self {
         if rule.is_same_for_all() {
             return Self::Ours;
+        }
+        if let Standing::Untimely(tenant) = standing {
+            // It still is its tenant's: tokens are renewed while a session goes on.
+            return Self::Shown(Some(Arc::clone(&tenant.name)));
         }
         match found {
             Ok(tenant) if tenant.source == TenantSource::Baggage => {

@@ -220,7 +220,7 @@ fn holder_of(
     standing: Standing,
     found: Result<Tenant, UnknownTenant>,
 ) -> Holder {
-    let claim = Claim::new(bridge.rules().tenants.rule(), found);
+    let claim = Claim::new(bridge.rules().tenants.rule(), &standing, found);
     let certificate = client.certificate.zip(client.names.as_deref());
     let certificate =
         certificate.map(|(shown, names)| Certificate::new(&bridge.keys, shown, names));

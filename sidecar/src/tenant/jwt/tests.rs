@@ -31,8 +31,15 @@ impl World {
 
     fn of(&self, token: &str, now: u64) -> Result<Option<String>, UnknownTenant> {
         let now = UNIX_EPOCH + Duration::from_secs(now);
-        let found = self.jwts.tenant_of(&self.rule, token.as_bytes(), now)?;
-        Ok(found.map(|tenant| tenant.name.to_string()))
+        match self.jwts.tenant_of(&self.rule, token.as_bytes(), now)? {
+            Standing::Known(tenant) => Ok(Some(tenant.name.to_string())),
+            Standing::Open => Ok(None),
+            Standing::Untimely(tenant) => {
+                assert_eq!(&*tenant.name, "acme");
+                Err(UnknownTenant::JwtExpired)
+            }
+            Standing::Unknown(why) => Err(why),
+        }
     }
 }
 

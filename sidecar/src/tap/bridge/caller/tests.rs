@@ -148,18 +148,30 @@ fn a_claim_is_what_requests_have_a_say_in() {
         || Err(UnknownTenant::Missing),
         || Err(UnknownTenant::UnknownToken),
     );
+    let open = Standing::Open;
     let acme = || Some(Arc::from("acme"));
     let fixed = TenantRule::fixed("acme");
-    assert_eq!(Claim::new(&fixed, of(TenantSource::Fixed)), Claim::Ours);
-    assert_eq!(Claim::new(&TenantRule::default(), missing()), Claim::Ours);
+    assert_eq!(
+        Claim::new(&fixed, &open, of(TenantSource::Fixed)),
+        Claim::Ours
+    );
+    assert_eq!(
+        Claim::new(&TenantRule::default(), &open, missing()),
+        Claim::Ours
+    );
     for rule in [&baggage, &both] {
-        let claim = Claim::new(rule, of(TenantSource::Baggage));
+        let claim = Claim::new(rule, &open, of(TenantSource::Baggage));
         assert_eq!(claim, Claim::Baggage(acme()));
-        assert_eq!(Claim::new(rule, missing()), Claim::Baggage(None));
+        assert_eq!(Claim::new(rule, &open, missing()), Claim::Baggage(None));
     }
-    let claim = Claim::new(&both, of(TenantSource::Token));
+    let claim = Claim::new(&both, &open, of(TenantSource::Token));
     assert_eq!(claim, Claim::Shown(acme()));
-    assert_eq!(Claim::new(&both, false_one()), Claim::Shown(None));
+    assert_eq!(Claim::new(&both, &open, false_one()), Claim::Shown(None));
+    let late = Standing::Untimely(of(TenantSource::Jwt).expect("a tenant"));
+    let expired = || Err(UnknownTenant::JwtExpired);
+    assert_eq!(Claim::new(&both, &late, expired()), Claim::Shown(acme()));
+    let ours = Claim::new(&TenantRule::default(), &late, expired());
+    assert_eq!(ours, Claim::Ours);
 }
 
 #[test]
