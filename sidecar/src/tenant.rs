@@ -224,13 +224,20 @@ impl Tenants {
 
     /// Looks up in what another has read under the same rule.
     pub fn follow(&self, other: &Self) {
-        let tokens = other.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&tokens);
-        let jwts = other.jwts.read().unwrap_or_else(PoisonError::into_inner);
-        self.jwts
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone_from(&jwts);
+        let (tokens, jwts) = (other.tokens(), other.jwts());
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+        *self.jwts.write().unwrap_or_else(PoisonError::into_inner) = jwts;
+    }
+
+    /// What is looked up in: nobody who brings other tokens or keys waits for a signature.
+    fn tokens(&self) -> Arc<Tokens> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&tokens)
+    }
+
+    fn jwts(&self) -> Option<Arc<Jwts>> {
+        let jwts = self.jwts.read().unwrap_or_else(PoisonError::into_inner);
+        jwts.clone()
     }
 
     /// Whether baggage is worth reading.
@@ -280,8 +287,7 @@ impl Tenants {
                 let Some(token) = bearer(evidence.headers)? else {
                     return Ok(Standing::Open);
                 };
-                let jwts = self.jwts.read().unwrap_or_else(PoisonError::into_inner);
-                match &*jwts {
+                match self.jwts() {
                     Some(jwts) => jwts.tenant_of(rule, token, evidence.now),
                     None => Err(UnknownTenant::JwtInvalid),
                 }
@@ -290,7 +296,7 @@ impl Tenants {
                 let Some(token) = bearer(evidence.headers)? else {
                     return Ok(Standing::Open);
                 };
-                let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+                let tokens = self.tokens();
                 let name = tokens.tenant_of(token);
                 let name = name.ok_or(UnknownTenant::UnknownToken)?;
                 Ok(Standing::Known(Tenant {

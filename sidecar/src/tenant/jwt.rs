@@ -22,7 +22,8 @@ use crate::record::{Tenant, TenantSource};
 
 /// How far the clocks of issuers may be from ours, in seconds.
 const SKEW: f64 = 60.0;
-/// Tokens whose verification is remembered. Beyond it all are forgotten, and verified again.
+/// Tokens that are remembered as genuine, and as many as none. Beyond it all of that kind are forgotten, and verified
+/// again.
 const MAX_KNOWN: usize = 4096;
 
 /// What a token must say.
@@ -34,10 +35,39 @@ pub struct JwtRule {
     pub audience: Option<String>,
 }
 
-/// Keys of an issuer, and the tokens that they have verified.
+/// Keys of an issuer, and what they have said of tokens.
 pub struct Jwts {
     keys: Vec<Key>,
-    known: Mutex<HashMap<[u8; 32], Verified>>,
+    known: Mutex<Known>,
+}
+
+/// Verdicts by the hash of the token; a signature is dear, and a client asks more than once. They are apart so that
+/// whoever makes up tokens pushes no genuine one out.
+#[derive(Default)]
+struct Known {
+    genuine: HashMap<[u8; 32], Verified>,
+    refused: HashMap<[u8; 32], UnknownTenant>,
+}
+
+impl Known {
+    fn of(&self, hash: &[u8; 32]) -> Option<Result<Verified, UnknownTenant>> {
+        let refused = || self.refused.get(hash).copied().map(Err);
+        self.genuine.get(hash).cloned().map(Ok).or_else(refused)
+    }
+
+    fn remember(&mut self, hash: [u8; 32], verdict: &Result<Verified, UnknownTenant>) {
+        match verdict {
+            Ok(verified) => add(&mut self.genuine, hash, verified.clone()),
+            Err(why) => add(&mut self.refused, hash, *why),
+        }
+    }
+}
+
+fn add<T>(known: &mut HashMap<[u8; 32], T>, hash: [u8; 32], verdict: T) {
+    if known.len() >= MAX_KNOWN {
+        known.clear();
+    }
+    known.insert(hash, verdict);
 }
 
 #[derive(Debug, Clone)]
@@ -99,17 +129,21 @@ impl Jwts {
             .as_ref()
             .try_into()
             .ok();
-        let known = hash.and_then(|hash| self.lock().get(&hash).cloned());
-        let verified = match known {
-            Some(verified) => verified,
+        let known = hash.and_then(|hash| self.lock().of(&hash));
+        let verdict = match known {
+            Some(verdict) => verdict,
             None => {
-                let Some(verified) = self.verify(rule, token)? else {
+                // What is no JWT costs no signature.
+                let Some(verdict) = self.verify(rule, token).transpose() else {
                     return Ok(Standing::Open);
                 };
-                self.remember(hash, &verified, now);
-                verified
+                if let Some(hash) = hash {
+                    self.lock().remember(hash, &verdict);
+                }
+                verdict
             }
         };
+        let verified = verdict?;
         let timely = verified.begins - SKEW <= now && now < verified.expires + SKEW;
         let standing = if timely {
             Standing::Known
@@ -119,19 +153,7 @@ impl Jwts {
         Ok(standing(verified.tenant))
     }
 
-    /// What is over is not worth the room.
-    fn remember(&self, hash: Option<[u8; 32]>, verified: &Verified, now: f64) {
-        let Some(hash) = hash.filter(|_| verified.expires + SKEW > now) else {
-            return;
-        };
-        let mut known = self.lock();
-        if known.len() >= MAX_KNOWN {
-            known.clear();
-        }
-        known.insert(hash, verified.clone());
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Verified>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

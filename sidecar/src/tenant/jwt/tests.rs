@@ -60,7 +60,7 @@ fn a_genuine_token_names_its_tenant() {
             assert_eq!(found, Ok(Some("acme".to_owned())), "{name}");
         }
     }
-    assert_eq!(world.jwts.lock().len(), 6);
+    assert_eq!(world.jwts.lock().genuine.len(), 6);
 }
 
 #[test]
@@ -90,10 +90,14 @@ fn what_is_not_proven_is_unknown_by_its_reason() {
         (UnknownTenant::Invalid, &["bad_name"]),
     ] {
         for name in names {
-            assert_eq!(world.of(world.token(name), 1500), Err(reason), "{name}");
+            for _judged_and_known in 0..2 {
+                assert_eq!(world.of(world.token(name), 1500), Err(reason), "{name}");
+            }
         }
     }
-    assert!(world.jwts.lock().is_empty(), "none is remembered");
+    let known = world.jwts.lock();
+    assert!(known.genuine.is_empty());
+    assert_eq!(known.refused.len(), 16);
 }
 
 #[test]
@@ -139,8 +143,25 @@ fn a_token_counts_from_its_beginning_to_its_end_give_or_take_a_minute() {
         assert_eq!(&world.of(token, now), expected, "{now}");
     }
     let fresh = World::new();
-    assert_eq!(fresh.of(token, 2060), expired);
-    assert!(fresh.jwts.lock().is_empty());
+    for (now, expected) in [(2060, &expired), (1500, &acme), (2060, &expired)] {
+        assert_eq!(&fresh.of(token, now), expected, "its verdict has no time");
+    }
+    assert_eq!(fresh.jwts.lock().genuine.len(), 1);
+}
+
+#[test]
+fn tokens_that_are_made_up_take_no_more_than_their_room_and_push_no_genuine_one_out() {
+    let world = World::new();
+    let token = world.token("eddsa");
+    assert_eq!(world.of(token, 1500), Ok(Some("acme".to_owned())));
+    for made_up in 0..=MAX_KNOWN {
+        let head = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"none","n":{made_up}}}"#));
+        let found = world.of(&format!("{head}.e30."), 1500);
+        assert_eq!(found, Err(UnknownTenant::JwtInvalid));
+        assert!(world.jwts.lock().refused.len() <= MAX_KNOWN);
+    }
+    let known = world.jwts.lock();
+    assert_eq!((known.genuine.len(), known.refused.len()), (1, 1));
 }
 
 #[test]
