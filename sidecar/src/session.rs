@@ -206,9 +206,6 @@ impl Hop {
         Counters::add(&self.counters().calls_seen, 1);
         let ended = lock(&self.calls).open(key.clone(), call);
         for (call, outcome) in ended {
-            if outcome == Outcome::Evicted {
-                Counters::add(&self.counters().evicted, 1);
-            }
             self.end(call, outcome, 0, now);
         }
         Some(Opened {
@@ -461,6 +458,9 @@ impl Hop {
     }
 
     fn end(&self, call: OpenCall, outcome: Outcome, response_bytes: u64, now: Moment) {
+        if outcome == Outcome::Evicted {
+            Counters::add(&self.counters().evicted, 1);
+        }
         if self.switches.is_on(Switch::Telemetry) {
             self.telemetry
                 .record_call(call.end(outcome, response_bytes, now));

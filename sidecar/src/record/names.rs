@@ -109,7 +109,7 @@ metrics! {
     CALLS_EXPORTED = "toolspan.calls.exported": Sum, "{call}", Ours, None,
         "Calls whose span the collector acknowledged";
     CALLS_EVICTED = "toolspan.calls.evicted": Sum, "{call}", Ours, None,
-        "Calls that were ended because there was no room to wait for their answer, or because their id was used again";
+        "Calls that were ended because there was no room to wait for their answer, because their id was used again, or because we cut their client or session off";
     CALLS_DROPPED = "toolspan.calls.dropped": Sum, "{call}", Ours, Some(REASON),
         "Calls whose span was not stored, by reason";
     INJECTION_SKIPPED = "toolspan.not_injected": Sum, "{request}", Ours, Some(REASON),

@@ -243,6 +243,31 @@ fn a_full_table_gives_up_the_oldest() {
 }
 
 #[test]
+fn each_call_that_is_evicted_is_counted_whoever_says_so() {
+    let base = Instant::now();
+    let (hop, records) = hop(2);
+    for id in 0..3 {
+        let text = format!(r#"{{"id":{id},"method":"ping"}}"#);
+        open(&hop, &text, at(base, id));
+    }
+    let key = Key {
+        scope: HERE.0,
+        direction: HERE.1,
+        id: scan(r#"{"id":1}"#).messages().next().unwrap().id().unwrap(),
+    };
+    hop.end_key(&key, Outcome::Evicted, at(base, 3));
+    let text = r#"{"id":1,"method":"ping"}"#;
+    let scanner = scan(text);
+    let of_session = (Scope::Session(7), Direction::ToServer);
+    let message = scanner.messages().next().unwrap();
+    hop.open(&message, of_session, &Arrival::default(), at(base, 4));
+    hop.end_session(7, Outcome::Evicted, Some("evicted"), at(base, 5));
+    let outcomes: Vec<Outcome> = records().iter().map(|record| record.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Evicted; 3]);
+    assert_eq!(Counters::get(&hop.counters().evicted), 3);
+}
+
+#[test]
 fn a_message_at_the_limit_is_spliced_and_one_byte_more_is_not() {
     let base = Instant::now();
     let (hop, records) = hop(10);
