@@ -145,11 +145,13 @@ impl Settings {
             ));
         }
         warnings.extend(hops.iter().flat_map(tenants::warnings));
-        let mut of_stdio = Vec::new();
-        let stdio = common(top, top, None, &mut of_stdio)?;
-        if mode == Mode::Stdio {
-            warnings.append(&mut of_stdio);
-        }
+        let tenant = match (mode, hops.as_slice()) {
+            (Mode::Stdio, _) => top.tenant_rule(top, &mut warnings)?,
+            (_, []) => top.tenant_rule(top, &mut Vec::new())?,
+            // What it needs may stand in the hops, and there it was judged.
+            _ => TenantRule::default(),
+        };
+        let stdio = common(top, tenant, None)?;
         telemetry.process_tenant = one_tenant(&hops, &stdio, mode);
         Ok(Self {
             disabled: is_disabled(sources.env),
@@ -192,12 +194,11 @@ pub fn is_disabled(env: Env<'_>) -> bool {
 
 fn common(
     values: Values<'_>,
-    top: Values<'_>,
+    tenant: TenantRule,
     service_name: Option<Arc<str>>,
-    warnings: &mut Vec<String>,
 ) -> Result<HopCommon, ConfigError> {
     Ok(HopCommon {
-        tenant: values.tenant_rule(top, warnings)?,
+        tenant,
         side: values.side()?,
         span_pair: values.switch("span_pair"),
         inject: values.switch("inject"),
@@ -263,6 +264,7 @@ fn hop(
         .ok_or_else(|| missing("listen (--listen)"))?;
     let server =
         server(values)?.ok_or_else(|| missing("upstream (--upstream) or command (-- COMMAND)"))?;
+    let tenant = values.tenant_rule(top, warnings)?;
     let service = values.text("service_name").map(|(name, _)| name.into());
     Ok(HopSettings {
         name: name.unwrap_or_else(|| match listen.is_any_port() {
@@ -272,7 +274,7 @@ fn hop(
         listen,
         tls: values.server_files()?,
         server,
-        common: common(values, top, service, warnings)?,
+        common: common(values, tenant, service)?,
         port_file: values.path("port_file"),
     })
 }

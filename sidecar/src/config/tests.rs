@@ -291,6 +291,21 @@ fn a_certificate_that_nobody_is_asked_for_is_told_of() {
 }
 
 #[test]
+fn what_a_source_at_the_top_needs_may_stand_in_the_hops() {
+    let hop = "[[hop]]\nlisten = \"127.0.0.1:1\"\nupstream = \"http://x\"\n";
+    let file = format!("tenant_from = [\"jwt:t\"]\n{hop}");
+    let whole = format!("{file}jwt_keys_file = \"k\"\n");
+    for mode in [Mode::Http, Mode::Check] {
+        let settings = World::new(&whole, &[], &[]).load(mode);
+        assert_eq!(settings.hops[0].common.tenant.sources.len(), 1);
+        let error = World::new(&file, &[], &[]).error(mode);
+        assert!(error.contains("jwt:CLAIM needs jwt_keys_file"), "{error}");
+    }
+    let error = World::new(&whole, &[], &[]).error(Mode::Stdio);
+    assert!(error.contains("jwt:CLAIM needs jwt_keys_file"), "{error}");
+}
+
+#[test]
 fn a_syntax_error_names_the_line_and_quotes_no_secret() {
     let error = World::new(
         "side = \"server\"\notlp_headers = authorization=hunter2",
