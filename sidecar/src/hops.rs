@@ -97,7 +97,7 @@ impl Hops {
             draining: JoinSet::new(),
         };
         let all: Result<_, _> = told(settings)
-            .map(|told| Ready::new(told, &hops.room))
+            .map(|told| Ready::new(told, &hops.room, hops.disabled))
             .collect();
         let bound = bind_all(all?).await?;
         PortFiles::of(&bound)?.publish()?;
@@ -173,7 +173,7 @@ impl Hops {
         let mut changes = Changes::default();
         let (mut renewed, mut new) = (Vec::new(), Vec::new());
         for told in told(settings) {
-            let ready = Ready::new(told, &self.room)?;
+            let ready = Ready::new(told, &self.room, self.disabled)?;
             match self.running.iter().position(|hop| hop.is_at(&ready.told)) {
                 Some(index) => renewed.push((index, ready)),
                 None => new.push(ready),

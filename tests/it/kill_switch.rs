@@ -81,6 +81,23 @@ fn over_http_every_byte_passes_and_nothing_is_exported() {
     assert_eq!(receiver.received().attempts, 0);
 }
 
+/// Whose a call is matters to nobody then, so its files may be as broken as what one switches us off for.
+#[test]
+fn over_http_no_file_of_tenants_is_needed() {
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let upstream = HttpPeer::start(move |_| Answer::json(answer)).expect("a port on loopback");
+    let env = [
+        ("TOOLSPAN_DISABLED", "1"),
+        ("TOOLSPAN_TENANT_FROM", "jwt:org,token"),
+        ("TOOLSPAN_JWT_KEYS_FILE", "/no/such/keys"),
+        ("TOOLSPAN_TOKENS_FILE", "/no/such/tokens"),
+    ];
+    let proxy = Proxy::start_with(&upstream.url(""), &[], &env);
+    let mut client = HttpClient::connect(proxy.address()).expect("the sidecar listens");
+    let response = client.post("/mcp", &[], b"{}").expect("an answer");
+    assert_eq!(response.text(), answer);
+}
+
 #[test]
 fn over_http_probes_are_answered_all_the_same() {
     let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;

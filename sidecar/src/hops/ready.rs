@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::{Told, tenants};
 use crate::admin::Board;
-use crate::config::{self, BridgeSettings, Server};
+use crate::config::{self, BridgeSettings, HopSettings, Server};
 use crate::session::Hop;
 use crate::tap::bridge::{self, Bridge};
 use crate::tap::http::{Door, Front, Manners, Proxy, Room, Upstream};
@@ -33,8 +33,8 @@ pub(super) enum Behind {
 }
 
 impl Ready {
-    /// Reads certificates and keys.
-    pub fn new(told: Told, room: &Arc<Room>) -> anyhow::Result<Self> {
+    /// Reads certificates and keys. What is `disabled` needs nothing that only says whose a call is.
+    pub fn new(told: Told, room: &Arc<Room>, disabled: bool) -> anyhow::Result<Self> {
         let name = &told.hop.name;
         let server = told.hop.tls.clone().map(tls::Server::new).transpose();
         let server = server.with_context(|| format!("hop {name}: TLS towards clients"))?;
@@ -49,8 +49,11 @@ impl Ready {
             bounds: told.limits.bounds,
             room: Arc::clone(room),
         });
-        let tenants = tenants::read(&told.hop.common.tenant);
-        let tenants = tenants.with_context(|| format!("hop {name}: tenants"))?;
+        let tenants = match disabled {
+            true => behind.tenants_if_any(&told.hop),
+            false => tenants::read(&told.hop.common.tenant)
+                .with_context(|| format!("hop {name}: tenants"))?,
+        };
         Ok(Self {
             door,
             behind,
@@ -76,6 +79,19 @@ fn upstream(settings: &config::Upstream, told: &Told) -> Result<Upstream, TlsErr
 }
 
 impl Behind {
+    /// Of a hop that is switched off: only a bridge asks for tenants then, to tell whose its sessions are.
+    fn tenants_if_any(&self, hop: &HopSettings) -> Tenants {
+        let rule = &hop.common.tenant;
+        if matches!(self, Self::Upstream(..)) {
+            return Tenants::from(rule.clone());
+        }
+        tenants::read(rule).unwrap_or_else(|error| {
+            let error = format!("{error:#}");
+            warn!(hop = %hop.name, %error, "switched off, and goes on without its tenants");
+            Tenants::from(rule.clone())
+        })
+    }
+
     /// What clients meet. A bridge goes on under new settings, because it has sessions.
     pub fn front(
         &self,
