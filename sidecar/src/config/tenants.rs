@@ -2,6 +2,7 @@
 //! Never opens a file but those that tell a pod of itself: the others are read when the hop starts.
 
 use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 
 use super::layer::Origin;
 use super::values::Values;
@@ -13,6 +14,9 @@ use crate::wire::{Address, Network};
 /// What a source may be.
 const FORM: &str = "must be certificate:PATTERN, jwt:CLAIM, token, header:NAME, kubernetes:namespace, kubernetes:label:KEY or baggage:KEY";
 const PATTERN_FORM: &str = "must be certificate:dns:PATTERN or certificate:uri:PATTERN, with one {tenant} and a * only for a whole part";
+
+/// Headers whose value must not become the name of anything.
+const SECRET: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
 impl Values<'_> {
     /// `top` is what the whole process was told; `warnings` gets what is missing though it was asked for.
@@ -73,6 +77,9 @@ impl Values<'_> {
                 None => return invalid(PATTERN_FORM),
             },
             ("header", Some(name)) => match HeaderName::try_from(name) {
+                Ok(name) if SECRET.contains(&name) => {
+                    return invalid("a credential is no name: what is in it would be recorded");
+                }
                 Ok(name) => rule.add(Source::Header(name)),
                 Err(_) => return invalid("that is no name of a header"),
             },
