@@ -1,6 +1,8 @@
 //! Takes the values of a hop. Gives the rule by which its calls get their tenants.
 //! Never opens a file but those that tell a pod of itself: the others are read when the hop starts.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 
@@ -89,6 +91,11 @@ impl Values<'_> {
                     "jwt:CLAIM must stand before token, which takes every bearer token",
                 );
             }
+            ("jwt", Some(_)) if rule.sources.iter().any(is_jwt) => {
+                return invalid(
+                    "jwt:CLAIM can stand once: what the first finds without its claim is unknown",
+                );
+            }
             ("jwt", Some(claim)) => {
                 let Some(file) = self.path("jwt_keys_file") else {
                     return invalid("jwt:CLAIM needs jwt_keys_file");
@@ -156,19 +163,45 @@ impl Values<'_> {
     }
 }
 
+fn is_jwt(source: &Source) -> bool {
+    matches!(source, Source::Jwt(_))
+}
+
+/// Whether nobody who can reach a hop may name a tenant in a header: a loopback address is reached from this machine only.
+fn trusts_nobody(trusted: &Trusted, listen: &Address) -> bool {
+    let Address::Tcp(address) = listen else {
+        return false;
+    };
+    let here = [
+        address.ip(),
+        Ipv4Addr::LOCALHOST.into(),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
+    match trusted {
+        Trusted::ThisMachine => !address.ip().is_loopback(),
+        Trusted::Networks(networks) => {
+            let held = |network: &Network| here.iter().any(|ip| network.holds(*ip));
+            address.ip().is_loopback() && !networks.iter().any(held)
+        }
+    }
+}
+
 /// What a hop was told to look at, though nobody can show it.
 pub(super) fn warnings(hop: &HopSettings) -> Vec<String> {
     let rule = &hop.common.tenant;
     let has = |kind: fn(&Source) -> bool| rule.sources.iter().any(kind);
-    let public = matches!(&hop.listen, Address::Tcp(address) if !address.ip().is_loopback());
-    let header = public
-        && rule.trusted == Trusted::ThisMachine
-        && has(|source| matches!(source, Source::Header(_)));
+    let header = has(|source| matches!(source, Source::Header(_)))
+        && trusts_nobody(&rule.trusted, &hop.listen);
+    let elsewhere = rule.trusted != Trusted::ThisMachine;
     let asks = hop.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let certificate = !asks && has(|source| matches!(source, Source::Certificate(_)));
     let problems = [
         (
-            header,
+            header && elsewhere,
+            "the tenant in a header is believed of nobody: only this machine can connect, and trusted_proxies has no loopback address",
+        ),
+        (
+            header && !elsewhere,
             "the tenant in a header is believed of this machine only: name others in trusted_proxies",
         ),
         (

@@ -212,6 +212,7 @@ fn sources_of_the_tenant_are_one_or_a_list() {
     assert!(of("tenant_from = 1").contains("must be a list of strings"));
     let files = "tokens_file = \"t\"\njwt_keys_file = \"k\"\njwt_audience = \"a\"\ntenant_from = ";
     assert!(of(&format!("{files}[\"token\", \"jwt:t\"]")).contains("must stand before token"));
+    assert!(of(&format!("{files}[\"jwt:t\", \"jwt:u\"]")).contains("can stand once"));
     let rule = stdio(&format!("{files}[\"jwt:t\", \"token\"]"))
         .stdio
         .tenant;
@@ -275,6 +276,16 @@ fn a_header_that_nobody_may_set_is_told_of() {
     assert!(!warned("0.0.0.0:1", "tenant_from = \"baggage:x\""));
     let named = format!("{header}\ntrusted_proxies = [\"10.0.0.0/8\"]");
     assert!(!warned("0.0.0.0:1", &named));
+    assert!(warned("127.0.0.1:1", &named) && warned("[::1]:1", &named));
+    assert!(!warned("unix:/run/hop", &named));
+    for here in ["127.0.0.1", "127.0.0.0/8", "::1"] {
+        let named = format!("{header}\ntrusted_proxies = [\"10.0.0.0/8\", \"{here}\"]");
+        assert!(!warned("127.0.0.1:1", &named), "{here}");
+    }
+    assert!(!warned(
+        "127.0.0.1:1",
+        "tenant_from = \"baggage:x\"\ntrusted_proxies = []"
+    ));
 }
 
 #[test]
