@@ -5,6 +5,7 @@ use std::fs::read_to_string;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use tracing::info;
 
 use crate::tenant::{Jwts, TenantRule, Tenants, Tokens};
 
@@ -23,7 +24,14 @@ pub(super) fn read(rule: &TenantRule) -> anyhow::Result<Tenants> {
 fn jwts(file: &Path) -> anyhow::Result<Jwts> {
     let text = read_to_string(file);
     let text = text.with_context(|| format!("cannot read {}", file.display()))?;
-    Jwts::parse(&text).map_err(|problem| anyhow!("{} {problem}", file.display()))
+    let jwts = Jwts::parse(&text).map_err(|problem| anyhow!("{} {problem}", file.display()))?;
+    info!(
+        file = %file.display(),
+        usable = jwts.usable(),
+        useless = jwts.useless(),
+        "read the keys of JWTs"
+    );
+    Ok(jwts)
 }
 
 fn tokens(file: &Path) -> anyhow::Result<Tokens> {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,6 +26,8 @@ const SKEW: f64 = 60.0;
 /// Tokens that are remembered as genuine, and as many as none. Beyond it all of that kind are forgotten, and verified
 /// again.
 const MAX_KNOWN: usize = 4096;
+/// What of RSA is safe, and `ring` verifies by.
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
 /// What a token must say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,6 +41,8 @@ pub struct JwtRule {
 /// Keys of an issuer, and what they have said of tokens.
 pub struct Jwts {
     keys: Vec<Key>,
+    /// Keys in the set that cannot be used.
+    useless: usize,
     known: Mutex<Known>,
 }
 
@@ -103,14 +108,28 @@ impl Jwts {
         let set: Value = serde_json::from_str(text).map_err(|_| "is no JSON")?;
         let keys = set.get("keys").and_then(Value::as_array);
         let keys = keys.ok_or("is no JWK set: it has no list of keys")?;
+        let all = keys.len();
         let keys: Vec<Key> = keys.iter().filter_map(Key::read).collect();
         if keys.is_empty() {
-            return Err("has no public key for RS256, ES256 or EdDSA");
+            return Err("has no public key for RS256, ES256 or EdDSA that can be used");
         }
         Ok(Self {
+            useless: all - keys.len(),
             keys,
             known: Mutex::default(),
         })
+    }
+
+    /// Keys that can be used.
+    #[must_use]
+    pub fn usable(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Keys for other uses or algorithms, or that are none.
+    #[must_use]
+    pub fn useless(&self) -> usize {
+        self.useless
     }
 
     /// What a token proves; nothing where it is no JWT at all.
@@ -181,7 +200,7 @@ impl Jwts {
         let proven = self
             .keys
             .iter()
-            .filter(|key| key.material.algorithm() == algorithm)
+            .filter(|key| key.material.algorithms().contains(&algorithm))
             .filter(|key| key.id.is_none() || id.is_none() || key.id.as_deref() == id)
             .any(|key| key.material.verifies(signed, &signature));
         if !proven {
@@ -239,25 +258,10 @@ fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
 
 impl Key {
     fn read(key: &Value) -> Option<Self> {
-        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(key, name)?).ok();
-        let material = match (text(key, "kty")?, text(key, "crv")) {
-            ("RSA", None) => {
-                let plain = |bytes: Vec<u8>| bytes.into_iter().skip_while(|b| *b == 0).collect();
-                Material::Rsa {
-                    n: plain(bytes("n")?),
-                    e: plain(bytes("e")?),
-                }
-            }
-            ("EC", Some("P-256")) => {
-                let (x, y) = (bytes("x")?, bytes("y")?);
-                // Uncompressed, as SEC 1 writes a point.
-                Material::P256([&[4], &*x, &*y].concat())
-            }
-            ("OKP", Some("Ed25519")) => Material::Ed25519(bytes("x")?),
-            _ => return None,
-        };
-        let is = |name: &str, wanted: &str| text(key, name).is_none_or(|given| given == wanted);
-        let fits = is("use", "sig") && is("alg", material.algorithm());
+        let material = Material::read(key)?;
+        let algorithms = material.algorithms();
+        let fits = text(key, "use").is_none_or(|given| given == "sig")
+            && text(key, "alg").is_none_or(|given| algorithms.contains(&given));
         fits.then(|| Self {
             id: text(key, "kid").map(Into::into),
             material,
@@ -266,11 +270,31 @@ impl Key {
 }
 
 impl Material {
-    fn algorithm(&self) -> &'static str {
+    /// What can verify something: a key that is too short would make all of its tokens look forged.
+    fn read(key: &Value) -> Option<Self> {
+        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(key, name)?).ok();
+        let long = |name: &str| bytes(name).filter(|bytes| bytes.len() == 32);
+        Some(match (text(key, "kty")?, text(key, "crv")) {
+            ("RSA", None) => {
+                let plain = |bytes: Vec<u8>| bytes.into_iter().skip_while(|b| *b == 0).collect();
+                let (n, e): (Vec<u8>, Vec<u8>) = (plain(bytes("n")?), plain(bytes("e")?));
+                let top = n.first()?.leading_zeros() as usize;
+                let fits = RSA_BITS.contains(&(n.len() * 8 - top)) && !e.is_empty();
+                fits.then_some(Self::Rsa { n, e })?
+            }
+            // Uncompressed, as SEC 1 writes a point.
+            ("EC", Some("P-256")) => Self::P256([&[4], &*long("x")?, &*long("y")?].concat()),
+            ("OKP", Some("Ed25519")) => Self::Ed25519(long("x")?),
+            _ => return None,
+        })
+    }
+
+    fn algorithms(&self) -> &'static [&'static str] {
         match self {
-            Self::Rsa { .. } => "RS256",
-            Self::P256(_) => "ES256",
-            Self::Ed25519(_) => "EdDSA",
+            Self::Rsa { .. } => &["RS256"],
+            Self::P256(_) => &["ES256"],
+            // RFC 9864 names the curve.
+            Self::Ed25519(_) => &["EdDSA", "Ed25519"],
         }
     }
 

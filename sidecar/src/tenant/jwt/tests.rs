@@ -191,13 +191,80 @@ fn keys_that_cannot_be_used_are_none() {
         ("{}", "is no JWK set: it has no list of keys"),
         (
             r#"{"keys":[]}"#,
-            "has no public key for RS256, ES256 or EdDSA",
+            "has no public key for RS256, ES256 or EdDSA that can be used",
         ),
         (
             r#"{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"OKP","crv":"Ed25519","x":"AAAA","use":"enc"},{"kty":"OKP","crv":"Ed25519","x":"AAAA","alg":"ES256"},{"kty":"EC","crv":"P-384","x":"AA","y":"AA"},7]}"#,
-            "has no public key for RS256, ES256 or EdDSA",
+            "has no public key for RS256, ES256 or EdDSA that can be used",
         ),
     ] {
         assert_eq!(Jwts::parse(text).unwrap_err(), problem, "{text}");
+    }
+}
+
+#[test]
+fn a_key_of_a_wrong_length_is_none() {
+    let of = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let rsa = |n: &[u8]| serde_json::json!({"kty": "RSA", "n": of(n), "e": "AQAB"});
+    let ec = |x: usize, y: usize| {
+        let (x, y) = (of(&vec![1; x]), of(&vec![1; y]));
+        serde_json::json!({"kty": "EC", "crv": "P-256", "x": x, "y": y})
+    };
+    let ed = |x: usize| serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": of(&vec![1; x])});
+    let counts = |keys: &[Value]| {
+        let set = serde_json::json!({"keys": keys}).to_string();
+        Jwts::parse(&set).map(|jwts| (jwts.usable(), jwts.useless()))
+    };
+    let long = [&[0, 0x80][..], &[1; 255]].concat();
+    let short = [&[0x7f][..], &[1; 255]].concat();
+    let good = [rsa(&long), rsa(&[255; 1024]), ec(32, 32), ed(32)];
+    assert_eq!(counts(&good), Ok((4, 0)));
+    for bad in [
+        rsa(&[255; 128]),
+        rsa(&short),
+        rsa(&[255; 1025]),
+        rsa(&[]),
+        serde_json::json!({"kty": "RSA", "n": of(&long), "e": "AA"}),
+        ec(31, 32),
+        ec(32, 33),
+        ed(0),
+        ed(31),
+        ed(33),
+    ] {
+        assert!(counts(std::slice::from_ref(&bad)).is_err(), "{bad}");
+        assert_eq!(counts(&[bad, ed(32)]), Ok((1, 1)));
+    }
+}
+
+#[test]
+fn ed25519_has_two_names() {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+    let rule = JwtRule {
+        claim: "t".into(),
+        ..JwtRule::default()
+    };
+    for (of_key, of_token, found) in [
+        ("EdDSA", "Ed25519", Ok("acme")),
+        ("Ed25519", "EdDSA", Ok("acme")),
+        ("Ed25519", "Ed25519", Ok("acme")),
+        ("Ed25519", "ES256", Err(UnknownTenant::JwtInvalid)),
+    ] {
+        let set =
+            serde_json::json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "alg": of_key}]});
+        let jwts = Jwts::parse(&set.to_string()).unwrap();
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let head = part(serde_json::json!({"alg": of_token}));
+        let signed = format!(
+            "{head}.{}",
+            part(serde_json::json!({"t": "acme", "exp": 2000}))
+        );
+        let signature = URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes()));
+        let token = format!("{signed}.{signature}");
+        let expected = found
+            .map(|name: &str| Standing::Known(super::tenant(name, TenantSource::Jwt).unwrap()));
+        let standing = jwts.tenant_of(&rule, token.as_bytes(), UNIX_EPOCH);
+        assert_eq!(standing, expected, "{of_key} {of_token}");
     }
 }
