@@ -83,7 +83,11 @@ fn nothing_is_left(
 
 /// Sends a request, or only its beginning; whether it was the whole.
 fn send_some(client: &mut HttpClient, request: &[u8]) -> bool {
-    let whole = fastrand::bool();
+    send_if(fastrand::bool(), client, request)
+}
+
+/// Sends a request, or only its beginning.
+fn send_if(whole: bool, client: &mut HttpClient, request: &[u8]) -> bool {
     let sent = if whole {
         request.len()
     } else {
