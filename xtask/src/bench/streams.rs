@@ -18,8 +18,8 @@ const STREAMS: u64 = 10_000;
 const SPARE: u64 = 100;
 const MIB: f64 = 1024.0;
 /// Memory that has not gone down for so long goes down no more.
-const SETTLED: Duration = Duration::from_secs(2);
-const SETTLE_AT_MOST: Duration = Duration::from_secs(20);
+const SETTLED: Duration = Duration::from_secs(12);
+const SETTLE_AT_MOST: Duration = Duration::from_secs(40);
 
 #[derive(clap::Args)]
 pub struct Arguments {

@@ -185,6 +185,8 @@ impl Running {
             ToolspanBridge => {
                 let mut command = self.sidecar(programs, sink)?;
                 command.env("TOOLSPAN_SESSION_IDLE_SECONDS", IDLE_SECONDS.to_string());
+                // The others have no such bound; clients die here faster than their sessions end.
+                command.env("TOOLSPAN_MAX_SESSIONS", "4000");
                 command.arg("--").args(&server);
                 command
             }
